@@ -1,0 +1,1 @@
+"""HTTP for clients and operators, one file a resource."""

@@ -1,0 +1,91 @@
+"""Limits and tunables: each with its unit last in its name and the reason for its value beside it.
+
+Limits of the data model are constants, because every node of a cluster must agree on them. What may differ
+from node to node is a field of ``Tuning``.
+"""
+
+from dataclasses import dataclass
+
+# -- the data model: the same on every node --------------------------------------------------------------
+
+KEY_BYTES_MAX = 1_024
+VALUE_BYTES_MAX = 1 << 20
+CONTENT_TYPE_BYTES_MAX = 255
+SIBLINGS_MAX = 64
+"""A local write that would leave more siblings than this is refused; a merge never is."""
+ENTRY_BYTES_MAX = 4 << 20
+"""The same for the encoded size of a whole ``mv`` entry."""
+MERGED_ENTRY_BYTES_MAX = 256 << 20
+"""What a merge may grow an entry to before a peer's offer of it is refused as hostile: 64 nodes that each
+filled the same key to its limit while cut off."""
+STAMP_MS_MAX = 32_503_680_000_000
+"""1 January 3000: a stamp beyond it could never be superseded, so it is malformed."""
+CLOCK_RANGES_MAX = 256
+"""Ranges a replica that a node clock keeps; coverage beyond is left out, never invented."""
+
+# -- the wire: what a peer may make us hold --------------------------------------------------------------
+
+WIRE_VERSION = 1
+FRAME_BYTES_MAX = 1 << 20
+"""No frame is larger: a batch closes at ``batch_bytes_max`` and an entry above ``inline_bytes_max`` travels
+in chunks, so four times the batch leaves room for the last entry and the framing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What an operator may turn on one node without asking the others."""
+
+    # batches and frames
+    batch_bytes_max: int = 256 << 10
+    """A batch of entries is closed here."""
+    batch_rows_max: int = 512
+    """... or here: merging a row costs some 20 µs, and the event loop must not be held above 20 ms."""
+    inline_bytes_max: int = 64 << 10
+    """A larger entry is offered and fetched in chunks."""
+    chunk_bytes: int = 64 << 10
+    chunks_in_flight_max: int = 8
+    transfer_bytes_max: int = 512 << 20
+    """Memory for unfinished large entries, of all peers together: two of ``MERGED_ENTRY_BYTES_MAX``."""
+    staged_bytes_max: int = 32 << 20
+    """What may wait for the disk before local writes are refused with 503 and peers are not answered."""
+
+    # time
+    clock_drift_ms_max: int = 5_000
+    """A stamp from elsewhere further ahead than this does not pull our clock along."""
+
+    # rumors (Demers et al. 1987)
+    fanout: int = 3
+    rumor_k: int = 2
+    """Useless contacts after which a version is no longer hot."""
+    rumor_coalesce_ms: int = 2
+    """News starts a round after this: short against a disk's sync, long against a burst of writes."""
+    rumor_interval_ms: int = 100
+    """Between rounds of a rumor that nobody answered for; bounds cost, not latency."""
+    rumor_timeout_ms: int = 1_000
+    """After this an unanswered batch counts as neither useful nor useless."""
+    rumors_hot_max: int = 50_000
+    """Hot versions; the oldest above it are dropped and an exchange is started instead."""
+    hot_after_exchange_max: int = 32
+    """An exchange that brought more than this makes nothing hot: its news is old."""
+
+    # anti-entropy
+    exchange_interval_ms: int = 10_000
+    """Jittered by half: idle cost is one root and one clock hash a period."""
+    exchange_timeout_ms: int = 1_000
+    """A request unanswered for this long is sent again; counted anew with every frame from the peer."""
+    exchange_tries_max: int = 8
+    """Sends of one request before the exchange is given up as broken half way."""
+    exchange_requests_max: int = 4
+    """Requests of one exchange in flight."""
+    exchange_sessions_max: int = 32
+    """Exchanges of other nodes that this one answers at a time."""
+    rows_listed_max: int = 16
+    """A range with at most this many rows is listed (16 bytes a row) instead of split (16 × 8 bytes)."""
+
+    # members
+    gossip_interval_ms: int = 1_000
+    member_timeout_ms: int = 5_000
+    """A member neither heard nor heard of for this long is not *alive*: five gossip intervals."""
+    seed_interval_ms: int = 5_000
+    """Seeds are asked again and again, so that islands find each other."""
+    member_message_bytes_max: int = 8 << 10

@@ -1,0 +1,1 @@
+"""One node without a world: the sans-I/O replica."""

@@ -1,0 +1,114 @@
+"""What a replica asks of its world, as values; and what it answers to its callers."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, NewType
+
+from kvgossip.model.dot import Dot, VersionVector
+from kvgossip.model.ids import Address, Key
+from kvgossip.model.stamp import Stamp
+from kvgossip.store.base import Batch
+
+
+class Now(NamedTuple):
+    """The two clocks of the world: one that never goes back, and one that people read."""
+
+    monotonic_ms: int
+    wall_ms: int
+
+
+Ticket = NewType("Ticket", int)
+"""Names one local write until its ``Done``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A local write is durable. ``etag`` is the entry's version; ``created``: no live value was here before.
+
+    ``context`` is the vector of the entry, for ``mv`` keys; None for ``kv``.
+    """
+
+    dot: Dot
+    stamp: Stamp
+    etag: str
+    created: bool
+    context: VersionVector | None
+
+
+class Refusal(Enum):
+    """Why a local write stored nothing (but for ``OUTCOME_UNKNOWN``, which may have)."""
+
+    TOO_MANY_SIBLINGS = "too-many-siblings"
+    ENTRY_TOO_LARGE = "entry-too-large"
+    DISK_FULL = "disk-full"
+    DISK_FAILED = "disk-failed"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+    READ_ONLY = "read-only"
+    OVERLOADED = "overloaded"
+    STAMPS_EXHAUSTED = "stamps-exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A local write was refused. ``context`` lets an ``mv`` client resolve what stands in its way."""
+
+    reason: Refusal
+    detail: str
+    context: VersionVector | None = None
+
+
+Result = Written | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Perform ``store.write(batch)``; then call ``handle_committed`` or ``handle_commit_failed``.
+
+    There is never a second one before that answer.
+    """
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer to a ``put`` or ``delete``. It may be shown to the client."""
+
+    ticket: Ticket
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Carry ``data`` to the node at ``to``, in order, at most once. ``is_bulk`` may be overtaken."""
+
+    to: Address
+    data: bytes
+    is_bulk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """A read now shows these dots of a key; for traces and watches."""
+
+    key: Key
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of state that a person may want to read in a log: one line a change, never one a round.
+
+    ``name`` is a stable identifier such as ``member-alive``; ``fields`` are plain values.
+    """
+
+    name: str
+    fields: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    event: Event | Visible
+
+
+Effect = Commit | Done | Send | Notify

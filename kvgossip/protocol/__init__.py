@@ -1,0 +1,1 @@
+"""One state machine a file: rumors, exchanges, transfers, membership."""

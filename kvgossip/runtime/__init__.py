@@ -1,0 +1,1 @@
+"""The real world around a replica: asyncio, sockets, threads, the clock."""

@@ -1,0 +1,1 @@
+"""The other world around a replica: simulated time, network and disks."""

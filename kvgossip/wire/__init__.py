@@ -1,0 +1,1 @@
+"""Messages between peers and their codec."""
