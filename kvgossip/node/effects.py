@@ -7,6 +7,7 @@ from typing import NamedTuple, NewType
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Address, Key
 from kvgossip.model.stamp import Stamp
+from kvgossip.node.status import Checked
 from kvgossip.store.base import Batch
 
 
@@ -57,7 +58,7 @@ class Refused:
     context: VersionVector | None = None
 
 
-Result = Written | Refused
+Result = Written | Refused | Checked
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Store(Protocol):
         ...
 
     def fingerprint(self, prefix: int, bits: int) -> Fingerprint:
-        """Sum and count of all published rows whose hash starts with the ``bits`` bits of ``prefix``."""
+        """Sum and row count of all published rows whose hash starts with the ``bits`` bits of ``prefix``."""
         ...
 
     def children(self, prefix: int, bits: int, child_bits: int) -> list[Fingerprint]:

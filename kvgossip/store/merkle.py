@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 
 class Fingerprint(NamedTuple):
-    """Of a range of hashes: the sum (mod 2**128) of its entry digests, and how many there are."""
+    """Of a range of hashes: the sum (mod 2**128) of its entry digests, and how many rows there are."""
 
     sum: int
-    count: int
+    row_count: int
 
 
 class MerkleTree:
