@@ -116,8 +116,13 @@ class Store(Protocol):
     def children(self, prefix: int, bits: int, child_bits: int) -> list[Fingerprint]:
         """The fingerprints of the ``2 ** (child_bits - bits)`` ranges below (``prefix``, ``bits``), in order.
 
-        At any depth: below the tree's leaves it reads the rows of the range.
+        At any depth: below the tree's leaves it reads the rows of the range. So ask for few children of
+        a small range: a step a child, and one a leaf or row in the range.
         """
+        ...
+
+    def check_invariants(self) -> None:
+        """Assert that the tree equals a recount over all rows. Slow: for tests and the simulator."""
         ...
 
     def close(self) -> None:
