@@ -1,0 +1,94 @@
+"""Settings work alone by default, and say in one line what cannot be used."""
+
+from pathlib import Path
+from socket import gethostname
+
+import pytest
+
+from kvgossip.runtime.endpoint import Endpoint, EndpointError
+from kvgossip.runtime.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:7701", "127.0.0.1", 7701),
+        ("db.example:1", "db.example", 1),
+        ("[::1]:65535", "::1", 65535),
+        (":0", "", 0),
+    ],
+)
+def test_an_endpoint_reads_back_as_it_was_written(text: str, host: str, port: int) -> None:
+    endpoint = Endpoint.parse(text)
+    assert endpoint == (host, port)
+    assert str(endpoint) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        "host:x",
+        "host:65536",
+        "::1:7701",
+        "a b:1",
+        "a/b:1",
+        "h:-1",
+        "h:²",
+        "x" * 300 + ":1",
+    ],
+)
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    with pytest.raises(EndpointError) as caught:
+        Endpoint.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_setting_has_a_default_that_works_alone() -> None:
+    settings = Settings()
+    assert settings.node
+    assert settings.peer_address() == "127.0.0.1:7701"
+    assert settings.api_address() == "127.0.0.1:7700"
+    assert settings.read_secret() is None
+
+
+def test_a_wildcard_is_advertised_as_the_host_name() -> None:
+    assert Settings(peer_listen="0.0.0.0:7701").peer_address() == f"{gethostname()}:7701"
+    assert Settings(peer_listen="[::]:7701", advertise_peer="n1.example:9").peer_address() == "n1.example:9"
+
+
+def test_a_port_chosen_by_the_system_is_advertised_once_bound() -> None:
+    assert Settings(peer_listen="127.0.0.1:0").peer_address(4711) == "127.0.0.1:4711"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"node": ""}, "node"),
+        ({"cluster": "x" * 65}, "cluster"),
+        ({"listen": "nowhere"}, "listen"),
+        ({"listen": "127.0.0.1:7701"}, "never share"),
+        ({"advertise_peer": "0.0.0.0:7701"}, "advertise-peer"),
+        ({"advertise_api": "host:0"}, "advertise-api"),
+        ({"seeds": ("good:1", "bad")}, "bad"),
+        ({"seeds": ("s:1",) * 257}, "at most 256"),
+    ],
+)
+def test_an_unusable_setting_is_named(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        Settings(**changes)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_is_read_without_its_newline_and_not_if_short(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"0123456789abcdef\n")
+    assert Settings(secret_file=file).read_secret() == b"0123456789abcdef"
+    for content in (b"short\n", b"x" * 5000):
+        file.write_bytes(content)
+        with pytest.raises(SettingsError, match="secret-file"):
+            Settings(secret_file=file).read_secret()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings(secret_file=tmp_path / "missing").read_secret()
