@@ -1,0 +1,69 @@
+"""What a node answers: the headers that name a version, and the outcome of a write.
+
+``ETag`` is the version of an entry, the same on every node that holds the same. ``Kv-Stamp`` and ``Kv-Dot``
+are those of the write that is acknowledged or shown; of several siblings, of the latest.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from kvgossip.api.problem import NOSNIFF, Problem, ProblemError
+from kvgossip.model.context import encode_context
+from kvgossip.model.dot import Dot, VersionVector
+from kvgossip.model.ids import Key
+from kvgossip.model.secret import ClusterSecret
+from kvgossip.model.stamp import Stamp, format_stamp
+from kvgossip.node.effects import Refusal, Refused, Result, Written
+
+_REFUSALS = {
+    Refusal.TOO_MANY_SIBLINGS: Problem.TOO_MANY_SIBLINGS,
+    Refusal.ENTRY_TOO_LARGE: Problem.ENTRY_TOO_LARGE,
+    Refusal.DISK_FULL: Problem.DISK_FULL,
+    Refusal.DISK_FAILED: Problem.DISK_FAILED,
+    Refusal.OUTCOME_UNKNOWN: Problem.OUTCOME_UNKNOWN,
+    Refusal.READ_ONLY: Problem.READ_ONLY,
+    Refusal.OVERLOADED: Problem.OVERLOADED,
+    Refusal.STAMPS_EXHAUSTED: Problem.STAMPS_EXHAUSTED,
+}
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool | None
+
+
+def version_headers(etag: str | None, stamp: Stamp, dot: Dot) -> dict[str, str]:
+    return {
+        "ETag": f'"{etag}"',
+        "Kv-Stamp": format_stamp(stamp),
+        "Kv-Dot": str(dot),
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def context_header(secret: ClusterSecret, key: Key, vector: VersionVector) -> dict[str, str]:
+    return {"Kv-Context": encode_context(secret, key, vector)}
+
+
+def written(secret: ClusterSecret, key: Key, result: Result, *, is_put: bool) -> web.Response:
+    """The answer to a write: 201 if it made the key's value, 204 otherwise. Raises ``ProblemError``."""
+    if isinstance(result, Refused):
+        raise refusal(secret, key, result)
+    assert isinstance(result, Written)  # a write is never answered by a convergence check
+    headers = version_headers(result.etag, result.stamp, result.dot)
+    if result.context is not None:
+        headers |= context_header(secret, key, result.context)
+    return web.Response(status=201 if is_put and result.created else 204, headers=headers)
+
+
+def refusal(secret: ClusterSecret, key: Key, refused: Refused) -> ProblemError:
+    context = refused.context
+    headers = {} if context is None else context_header(secret, key, context)
+    return ProblemError(_REFUSALS[refused.reason], refused.detail, headers=headers)
+
+
+def json_answer(document: Json, *, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status,
+        body=json.dumps(document, indent=2).encode() + b"\n",
+        headers=dict((("Content-Type", "application/json"), NOSNIFF)),
+    )

@@ -1,0 +1,89 @@
+"""``/v1/mv/{key}``: causal registers, whose concurrent values are all kept until a client resolves them.
+
+One value is answered as it is, several as a JSON list with status 300. Every answer carries ``Kv-Context``:
+what its reader has seen, to be sent back with the next PUT or DELETE.
+"""
+
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from kvgossip.api.answer import context_header, version_headers, written
+from kvgossip.api.body import read_value
+from kvgossip.api.kv import NOT_FOUND_BODY
+from kvgossip.api.problem import Problem, problem_answer
+from kvgossip.model.context import decode_context
+from kvgossip.model.dot import VersionVector
+from kvgossip.model.ids import Key
+from kvgossip.model.mv import MvEntry, Sibling
+from kvgossip.model.value import DEFAULT_CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from kvgossip.runtime.node import Node
+
+
+async def get(node: "Node", request: web.BaseRequest, key: Key) -> web.StreamResponse:
+    entry = node.replica.get(key)
+    if entry is None:
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers={})
+    assert isinstance(entry, MvEntry)  # the kind is part of the key
+    live = entry.live(node.now().wall_ms)
+    headers = context_header(node.secret, key, entry.vector)
+    if entry.siblings:  # a merge may have left the vector alone
+        latest = max(live or entry.siblings, key=lambda sibling: sibling.stamp)
+        headers |= version_headers(node.replica.etag(key), latest.stamp, latest.dot)
+    if not live:
+        if entry.is_tombstone:
+            headers["Kv-Deleted"] = "true"
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers=headers)
+    if len(live) > 1:
+        return await _answer_siblings(request, live, headers)
+    value = live[0].value
+    assert value is not None  # live siblings have one
+    headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
+    return web.Response(body=value.body, headers=headers)
+
+
+async def put(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+    context = _context(node, request, key)
+    value = await read_value(request)
+    return written(node.secret, key, await node.put(key, value, context), is_put=True)
+
+
+async def delete(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+    context = _context(node, request, key)
+    return written(node.secret, key, await node.delete(key, context), is_put=False)
+
+
+def _context(node: "Node", request: web.BaseRequest, key: Key) -> VersionVector | None:
+    """What the client has seen of the key; None if it does not say. Raises ``ContextError``."""
+    text = request.headers.get("Kv-Context")
+    return None if text is None else decode_context(node.secret, key, text)
+
+
+async def _answer_siblings(
+    request: web.BaseRequest, live: tuple[Sibling, ...], headers: dict[str, str]
+) -> web.StreamResponse:
+    """One sibling at a time: a merge may have gathered more than fits beside its own encoding in memory."""
+    answer = web.StreamResponse(status=300, headers={**headers, "Content-Type": "application/json"})
+    await answer.prepare(request)
+    if request.method != "HEAD":
+        opening = b"[\n"
+        for sibling in live:
+            await answer.write(opening + _sibling_json(sibling))
+            opening = b",\n"
+        await answer.write_eof(b"\n]\n")
+    return answer
+
+
+def _sibling_json(sibling: Sibling) -> bytes:
+    value = sibling.value
+    assert value is not None
+    document = {
+        "value": b64encode(value.body).decode(),
+        "type": value.content_type or DEFAULT_CONTENT_TYPE,
+        "dot": str(sibling.dot),
+    }
+    return json.dumps(document).encode()

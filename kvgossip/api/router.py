@@ -1,0 +1,108 @@
+"""Which handler answers a request: two prefixes that hold keys, and a few exact paths.
+
+The raw target decides (``api/target.py``), never a normalised path. All errors end here as problem documents.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from aiohttp import web
+
+from kvgossip.api import cluster, faults, health, kv, mv, status
+from kvgossip.api.health import check_ready
+from kvgossip.api.problem import Problem, ProblemError
+from kvgossip.api.target import decode_name, split_target
+from kvgossip.errors import ContextError, KeyNameError, LimitError, StoreError
+from kvgossip.model.ids import Key, Kind, make_key
+
+if TYPE_CHECKING:
+    from kvgossip.runtime.node import Node
+
+KeyHandler = Callable[["Node", web.BaseRequest, Key], Awaitable[web.StreamResponse]]
+Handler = Callable[["Node", web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger("kvgossip.api")
+
+_KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
+    ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    ("/v1/mv/", Kind.MV, {"GET": mv.get, "HEAD": mv.get, "PUT": mv.put, "DELETE": mv.delete}),
+)
+_EXACT: Mapping[str, Mapping[str, Handler]] = {
+    "/livez": {"GET": health.livez, "HEAD": health.livez},
+    "/readyz": {"GET": health.readyz, "HEAD": health.readyz},
+    "/v1/status": {"GET": status.get, "HEAD": status.get},
+    "/v1/cluster/members": {"GET": cluster.members, "HEAD": cluster.members},
+    "/v1/cluster/check": {"GET": cluster.check, "HEAD": cluster.check},
+    "/v1/faults": {"GET": faults.get, "HEAD": faults.get, "POST": faults.post, "DELETE": faults.delete},
+}
+
+
+class Router:
+    """Answers the requests of one node."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._dispatch(request)
+        except ProblemError as error:
+            return error.answer()
+        except (KeyNameError, LimitError, ContextError, StoreError) as error:
+            return _problem_of(error).answer()
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.version.major != 1:
+            raise ProblemError(Problem.HTTP_VERSION, "HTTP/1.1 and HTTP/1.0 are served", must_close=True)
+        path, query = split_target(request.raw_path)
+        for prefix, kind, key_handlers in _KEYED:
+            if path.startswith(prefix):
+                key_handler = key_handlers.get(request.method)
+                if key_handler is None:
+                    _refuse_method(request.method, key_handlers)
+                _check_request(request, query)
+                key = make_key(kind, decode_name(path[len(prefix) :]))
+                check_ready(self._node)
+                return await key_handler(self._node, request, key)
+        handlers = _EXACT.get(path)
+        if handlers is None:
+            raise ProblemError(Problem.UNKNOWN_PATH, "see the documentation for what a node answers")
+        handler = handlers.get(request.method)
+        if handler is None:
+            _refuse_method(request.method, handlers)
+        _check_request(request, query)
+        return await handler(self._node, request)
+
+
+def _refuse_method(method: str, handlers: Mapping[str, object]) -> NoReturn:
+    allowed = ", ".join(handlers)
+    raise ProblemError(
+        Problem.METHOD_NOT_ALLOWED, f"{method} is not among {allowed}", headers={"Allow": allowed}
+    )
+
+
+def _check_request(request: web.BaseRequest, query: str) -> None:
+    """Refuse what a client believes in and this node would silently ignore."""
+    if query:
+        name = query.partition("&")[0].partition("=")[0]
+        raise ProblemError(Problem.UNKNOWN_PARAMETER, f"{name!r} is no parameter here: a '?' in a key is %3F")
+    if request.method in ("PUT", "DELETE"):
+        for header in ("If-Match", "If-None-Match"):
+            if header in request.headers:
+                raise ProblemError(
+                    Problem.UNKNOWN_PRECONDITION, f"{header} would not be honoured: leave it out"
+                )
+
+
+def _problem_of(error: KeyNameError | LimitError | ContextError | StoreError) -> ProblemError:
+    match error:
+        case LimitError():
+            return ProblemError(Problem.BAD_KEY, str(error), limit=error.limit, limit_value=error.limit_value)
+        case KeyNameError():
+            return ProblemError(Problem.BAD_KEY, str(error))
+        case ContextError():
+            return ProblemError(Problem.BAD_CONTEXT, str(error))
+        case StoreError():
+            _log.error("a read failed", exc_info=error)
+            return ProblemError(Problem.ROW_UNREADABLE, str(error))
