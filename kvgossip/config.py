@@ -29,6 +29,8 @@ WIRE_VERSION = 1
 FRAME_BYTES_MAX = 1 << 20
 """No frame is larger: a batch closes at ``batch_bytes_max`` and an entry above ``inline_bytes_max`` travels
 in chunks, so four times the batch leaves room for the last entry and the framing."""
+CHUNK_BYTES = 64 << 10
+"""What one ``Chunk`` carries of a large entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,6 @@ class Tuning:
     """... or here: merging a row costs some 20 µs, and the event loop must not be held above 20 ms."""
     inline_bytes_max: int = 64 << 10
     """A larger entry is offered and fetched in chunks."""
-    chunk_bytes: int = 64 << 10
     chunks_in_flight_max: int = 8
     transfer_bytes_max: int = 512 << 20
     """Memory for unfinished large entries, of all peers together: two of ``MERGED_ENTRY_BYTES_MAX``."""

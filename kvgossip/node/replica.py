@@ -1,19 +1,64 @@
-"""One node without a world: the sans-I/O replica. (Under construction: the contract others build on.)"""
+"""One node without a world: the sans-I/O replica.
+
+Inputs are plain calls with the time; effects are values, taken by ``take_effects``. The replica composes the
+machines of ``protocol/``: it decodes what comes, hands it to the machine concerned, merges entries through
+``Staging``, and tells whoever waits once they are durable.
+
+The rule that makes the others simple: nothing leaves before it is durable. Whatever is sent is read from
+committed rows and clocks; answers that were decided on staged rows wait for their batch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import kvgossip
 from kvgossip.config import Tuning
-from kvgossip.errors import StoreError
+from kvgossip.errors import CorruptRowError, RemoteError, StoreError
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
+from kvgossip.model.encoding import decode_entry, decode_member, encode_member
 from kvgossip.model.entry import Entry
-from kvgossip.model.ids import Address, Key, StartNumber
+from kvgossip.model.ids import Address, Key, StartNumber, format_id
+from kvgossip.model.member import Member
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Effect, Now, Ticket
-from kvgossip.node.status import MemberStatus, Status
+from kvgossip.node.commits import explain_failure
+from kvgossip.node.effects import (
+    Commit,
+    Done,
+    Effect,
+    Event,
+    Notify,
+    Now,
+    Refusal,
+    Refused,
+    Send,
+    Ticket,
+    Visible,
+)
+from kvgossip.node.identity import Identity, next_identity
+from kvgossip.node.local_writes import format_etag, stage_write
+from kvgossip.node.merging import Merging
+from kvgossip.node.staging import Staged, Staging
+from kvgossip.node.status import Checked, MemberRoot, MemberStatus, Status
+from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob, RumorOrigin
+from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
+from kvgossip.protocol.anti_entropy import AntiEntropy
+from kvgossip.protocol.exchange import Exchange, Opening
+from kvgossip.protocol.exchange_answers import ExchangeAnswers
+from kvgossip.protocol.membership import MemberChange, Membership
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.protocol.root_check import RootCheck, RootChecks
+from kvgossip.protocol.rumor import RumorMonger
+from kvgossip.protocol.transfer import ChunkServer, Transfers
 from kvgossip.store.base import Batch, Store
+from kvgossip.wire import codec
+from kvgossip.wire import messages as m
+
+META_MEMBERS = "member/"
+_BULK = (m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +70,13 @@ class NodeProfile:
     api: str
     seeds: tuple[Address, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
+    announces_visible: bool = False
+    """Notify ``Visible`` for every row that a commit shows; for traces."""
 
 
 class Replica:
+    """See the module. Not for more than one thread."""
+
     def __init__(
         self,
         profile: NodeProfile,
@@ -37,64 +86,573 @@ class Replica:
         rng: Random,
         start_number: StartNumber,
         now: Now,
+        is_new_replica: bool = False,
     ) -> None:
-        """Adopt what ``store`` holds. The first effect is a ``Commit`` of the new generation."""
-        raise NotImplementedError
+        """Adopt what ``store`` holds. The first effect is a ``Commit`` of the new generation.
 
-    # -- inputs
+        ``is_new_replica``: the store lost committed records, so take a new replica id. Raises ``StoreError``
+        or ``EncodingError`` if the store's own records cannot be read.
+        """
+        tuning = profile.tuning
+        self._profile = profile
+        self._tuning = tuning
+        self._store = store
+        self._secret = secret
+        self._rng = rng
+        self._identity = next_identity(store, rng, start_number, is_new_replica=is_new_replica)
+        self._is_started = False
+        self._read_only_because: str | None = None
+        self._next_ticket = 1
+        self._effects: list[Effect] = []
+        self._counters: dict[str, int] = {}
+        self._check_tickets: dict[int, Ticket] = {}
+        seed = secret.digest_seed
+        self._outbox = outbox = Outbox()
+        self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
+        self._acquaintances = Acquaintances(outbox, lambda r: self._staging.committed_clock.greatest(r))
+        known = [decode_member(data) for _, data in store.scan_meta(META_MEMBERS)]
+        self._membership = Membership(
+            self._my_record(), known, tuning=tuning, rng=rng, outbox=outbox, now_ms=now.monotonic_ms
+        )
+        self._membership.set_seeds(profile.seeds)
+        self._rumors = RumorMonger(tuning, rng, outbox, self._load)
+        self._transfers = Transfers(tuning, seed, outbox)
+        self._chunks = ChunkServer(seed, outbox)
+        self._answers = ExchangeAnswers(
+            store=store, load=self._load, read_clock=self._read_clock, tuning=tuning, outbox=outbox
+        )
+        self._anti_entropy = AntiEntropy(tuning, rng, self._begin_exchange, now.monotonic_ms)
+        self._checks = RootChecks(outbox)
+        self._merging = Merging(self._staging, self._transfers, self._rumors, seed)
+        self._stage_identity()
+
+    # -- inputs: clients
 
     def put(self, key: Key, value: Value, now: Now, *, context: VersionVector | None = None) -> Ticket:
-        raise NotImplementedError
+        """Write. Raises ``CorruptRowError`` if the row that it would replace cannot be read."""
+        return self._write(key, value, context, now)
 
     def delete(self, key: Key, now: Now, *, context: VersionVector | None = None) -> Ticket:
-        raise NotImplementedError
+        """Write a tombstone; also for a ``kv`` key that is unknown here."""
+        return self._write(key, None, context, now)
 
     def check(self, now: Now) -> Ticket:
-        """Ask all members for their roots; ``Done`` carries a ``Checked``."""
-        raise NotImplementedError
+        """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest."""
+        ticket = self._take_ticket()
+        others = [member.peer for member, _, _ in self._membership.members() if not member.has_left]
+        check = self._checks.begin(sorted(set(others)), now.monotonic_ms)
+        self._check_tickets[check.sequence] = ticket
+        self._settle(now)
+        return ticket
+
+    # -- inputs: the world
 
     def receive(self, sender: Address, data: bytes, now: Now) -> None:
-        raise NotImplementedError
+        """A frame from the peer at ``sender``. Never raises for what is in it: it is counted instead."""
+        if not self._is_started:
+            return
+        try:
+            message = codec.decode(data)
+            self._receive(sender, message, now)
+        except RemoteError as error:
+            self._count("frames_refused")
+            self._notify("frame-refused", peer=sender, reason=str(error))
+        except CorruptRowError as error:
+            self._count("corrupt_rows")
+            self._notify("row-corrupt", peer=sender, reason=str(error))
+        self._settle(now)
 
     def handle_timer(self, now: Now) -> None:
-        raise NotImplementedError
-
-    def handle_committed(self, batch: Batch, now: Now) -> None:
-        raise NotImplementedError
-
-    def handle_commit_failed(self, batch: Batch, error: StoreError, now: Now) -> None:
-        raise NotImplementedError
+        """Do what is due. Called early, late or twice, it is harmless."""
+        if not self._is_started:
+            return
+        now_ms = now.monotonic_ms
+        self._membership.handle_timer(now_ms)
+        self._rumors.handle_timer(now_ms)
+        self._answers.handle_timer(now_ms)
+        self._chunks.handle_timer(now_ms)
+        for outcome in self._transfers.handle_timer(now_ms):
+            self._merging.take_outcome(outcome, now)
+        if self._read_only_because is None:
+            self._anti_entropy.handle_timer(now_ms)
+        self._settle(now)
 
     def handle_connected(self, to: Address, now: Now) -> None:
-        raise NotImplementedError
+        """There is a new connection with ``to``, whoever opened it."""
+        if self._is_started:
+            self._acquaintances.handle_connected(to, self._known_me())
+            self._settle(now)
 
     def handle_send_failed(self, to: Address, now: Now) -> None:
-        raise NotImplementedError
+        """Some frames for ``to`` were dropped. Anti-entropy mends what they carried."""
+        self._count("sends_failed")
+        self._rumors.handle_send_failed(to, now.monotonic_ms)
+        self._settle(now)
 
     def handle_seeds(self, seeds: Sequence[Address], now: Now) -> None:
         """The seeds, resolved anew."""
-        raise NotImplementedError
+        self._membership.set_seeds(seeds)
+
+    def handle_committed(self, batch: Batch, now: Now) -> None:
+        """The batch of the last ``Commit`` is durable."""
+        staged = self._staging.finish_commit(batch)
+        self._is_started = True
+        for key, row in staged.rows.items():
+            if row.becomes_hot:
+                self._rumors.make_hot(key, row.digest, row.source, now.monotonic_ms)
+            if self._profile.announces_visible:
+                self._effects.append(Notify(Visible(key, row.entry.dots())))
+        self._answer(staged, now)
+        self._settle(now)
+
+    def handle_commit_failed(self, batch: Batch, error: StoreError, now: Now) -> None:
+        """The batch was not stored, or nobody knows. Everything staged on top of it is refused."""
+        failure = explain_failure(error)
+        if failure.is_final and self._read_only_because is None:
+            self._read_only_because = failure.detail
+        self._notify("commit-failed", reason=failure.detail, final=int(failure.is_final))
+        for staged, reason in zip(self._staging.discard(), failure.refusals, strict=False):
+            for ticket, _ in staged.results:
+                self._effects.append(Done(ticket, Refused(reason, failure.detail)))
+            if any(isinstance(waiter.origin, FetchOrigin) for waiter in staged.waiters):
+                self._break_exchange()
+        if not failure.is_final:
+            self._stage_identity()
+            self._stage_members()
+        self._settle(now)
 
     # -- queries, of committed rows only
 
     def get(self, key: Key) -> Entry | None:
-        raise NotImplementedError
+        """Raises ``CorruptRowError``."""
+        data = self._store.get(key)
+        return None if data is None else decode_entry(key, data)
 
     def etag(self, key: Key) -> str | None:
         """The version of an entry, the same on every node that holds the same."""
-        raise NotImplementedError
+        data = self._store.get(key)
+        return None if data is None else format_etag(entry_digest(self._secret.digest_seed, key, data))
 
     def status(self) -> Status:
-        raise NotImplementedError
+        root = self._store.tree.root
+        return Status(
+            name=self._profile.name,
+            cluster=self._secret.cluster,
+            software=kvgossip.__version__,
+            replica=self._identity.replica,
+            generation=self._identity.generation,
+            start_number=self._identity.start_number,
+            root=format_etag(root.sum),
+            entry_count=root.row_count,
+            clock=self._staging.committed_clock,
+            is_started=self._is_started,
+            read_only_because=self._read_only_because,
+            hot_rumor_count=self._rumors.hot_count,
+            counters=self._read_counters(),
+        )
 
     def members(self, now: Now) -> list[MemberStatus]:
-        raise NotImplementedError
+        """This node first, then the others by name."""
+        others = [
+            MemberStatus(
+                member=member,
+                state=_state(member, is_alive),
+                heard_ms_ago=None if heard_ms is None else now.monotonic_ms - heard_ms,
+                is_self=False,
+            )
+            for member, is_alive, heard_ms in self._membership.members()
+        ]
+        others.sort(key=lambda status: (status.member.name, status.member.replica))
+        return [MemberStatus(self._membership.me, "alive", 0, is_self=True), *others]
 
     # -- outputs
 
     def take_effects(self) -> list[Effect]:
-        raise NotImplementedError
+        """Everything to be done since the last call, in order."""
+        batch = self._staging.begin_commit() if self._read_only_because is None else None
+        if batch is not None:
+            self._effects.append(Commit(batch))
+        taken, self._effects = self._effects, []
+        return taken
 
     def next_deadline_ms(self) -> int | None:
-        """On the monotonic clock; None if nothing is due. Calling ``handle_timer`` early is harmless."""
-        raise NotImplementedError
+        """On the monotonic clock; None if nothing is due."""
+        if not self._is_started:
+            return None
+        deadlines = [
+            self._membership.next_deadline_ms(),
+            self._rumors.next_deadline_ms(),
+            self._answers.next_deadline_ms(),
+            self._transfers.next_deadline_ms(),
+            self._chunks.next_deadline_ms(),
+            self._checks.next_deadline_ms(),
+        ]
+        if self._read_only_because is None:
+            deadlines.append(self._anti_entropy.next_deadline_ms())
+        return min(deadline for deadline in deadlines if deadline is not None)
+
+    def check_invariants(self) -> None:
+        self._staging.check_invariants()
+        self._membership.check_invariants()
+        self._rumors.check_invariants()
+        self._answers.check_invariants()
+        self._transfers.check_invariants()
+        if self._anti_entropy.current is not None:
+            self._anti_entropy.current.check_invariants()
+
+    # -- local writes
+
+    def _write(self, key: Key, value: Value | None, context: VersionVector | None, now: Now) -> Ticket:
+        ticket = self._take_ticket()
+        refused = self._refusal(context)
+        if refused is not None:
+            self._effects.append(Done(ticket, refused))
+            return ticket
+        result = stage_write(self._staging, key, value, context, now, self._secret.digest_seed)
+        self._staging.answer(ticket, result)
+        self._settle(now)
+        return ticket
+
+    def _refusal(self, context: VersionVector | None) -> Refused | None:
+        me = self._identity.replica
+        if context is not None and context.counter(me) > self._staging.clock.greatest(me):
+            self._found_copy("a client's context names writes of this replica that it does not hold")
+        if self._read_only_because is not None:
+            return Refused(Refusal.READ_ONLY, self._read_only_because)
+        if self._staging.bytes_staged > self._tuning.staged_bytes_max:
+            limit = self._tuning.staged_bytes_max
+            return Refused(Refusal.OVERLOADED, f"{limit} bytes wait for the disk already: try again")
+        return None
+
+    def _take_ticket(self) -> Ticket:
+        self._next_ticket += 1
+        return Ticket(self._next_ticket - 1)
+
+    # -- messages
+
+    def _receive(self, sender: Address, message: m.Message, now: Now) -> None:
+        now_ms = now.monotonic_ms
+        if isinstance(message, m.Hello):
+            self._take_hello(sender, message, now)
+            return
+        replica = self._acquaintances.replica_at(sender)
+        if replica is None:
+            self._count("frames_before_hello")
+            self._acquaintances.greet(sender, self._known_me())
+            return
+        if self._rumors.handle_heard(sender):
+            self._anti_entropy.want(sender, now_ms)
+        exchange = self._anti_entropy.current
+        if exchange is not None and exchange.peer == sender:
+            exchange.handle_heard(now_ms)
+        self._dispatch(sender, message, now)
+        self._membership.handle_heard(replica, now_ms)
+
+    def _dispatch(self, sender: Address, message: m.Message, now: Now) -> None:
+        now_ms = now.monotonic_ms
+        match message:
+            case m.RumorPush():
+                if self._can_merge():
+                    origin = RumorOrigin(message.sequence)
+                    self._merging.begin(sender, origin, message.entries, message.offers, now)
+            case m.RumorAnswer():
+                self._rumors.handle_answer(sender, message, now_ms)
+            case m.MemberSyn():
+                self._membership.handle_syn(sender, message, now_ms)
+            case m.MemberAck():
+                self._membership.handle_ack(sender, message, now_ms)
+            case m.MemberAck2():
+                self._membership.handle_ack2(message, now_ms)
+            case m.ChunkAsk():
+                self._chunks.answer(sender, message, self._store.get, now_ms)
+            case m.Chunk():
+                outcome = self._transfers.handle_chunk(sender, message, now_ms)
+                if outcome is not None:
+                    self._merging.take_outcome(outcome, now)
+            case m.RootAsk():
+                self._answer_root_ask(sender, message)
+            case m.RootAnswer():
+                self._checks.handle_answer(sender, message)
+            case m.ExchangeOpen():
+                self._answers.handle_open(sender, message, now_ms)
+            case m.Compare() | m.Fetch() | m.Give() | m.ClockShare():
+                self._answer_exchange(sender, message, now)
+            case m.ExchangeOpened() | m.ExchangeUnknown():
+                exchange = self._exchange_with(sender, message.session)
+                if exchange is not None and isinstance(message, m.ExchangeOpened):
+                    exchange.handle_opened(message, now_ms)
+                elif exchange is not None:
+                    exchange.handle_unknown()
+            case m.Compared() | m.Fetched() | m.Given() | m.ClockShared():
+                self._take_exchange_answer(sender, message, now)
+            case m.Hello():
+                raise AssertionError("taken before")
+
+    def _take_hello(self, sender: Address, hello: m.Hello, now: Now) -> None:
+        me = self._known_me()
+        if hello.me.replica == me.replica:
+            self._found_copy(f"the node at {sender} has the same replica id")
+            return
+        if hello.you is not None and shows_copy(me, hello.you):
+            self._found_copy(f"the node at {sender} knows a later state of this replica")
+        if self._acquaintances.handle_hello(sender, hello, me):
+            self._membership.handle_acquainted(sender, hello.me.replica)
+            self._answers.forget_peer(sender)
+            exchange = self._anti_entropy.current
+            if exchange is not None and exchange.peer == sender and exchange.has_begun:
+                exchange.break_off()
+        self._membership.handle_heard(hello.me.replica, now.monotonic_ms)
+
+    def _answer_root_ask(self, sender: Address, ask: m.RootAsk) -> None:
+        root = self._store.tree.root
+        clock_hash = self._staging.committed_clock_hash
+        self._outbox.send(sender, m.RootAnswer(ask.sequence, root.sum, root.row_count, clock_hash))
+
+    # -- exchanges
+
+    def _begin_exchange(self, peer: Address, now_ms: int) -> Exchange:
+        root = self._store.tree.root
+        clock, clock_hash = self._read_clock()
+        session, salt = self._rng.getrandbits(64), self._rng.getrandbits(64)
+        return Exchange(
+            peer,
+            Opening(session, salt, root.sum, root.row_count, clock, clock_hash),
+            store=self._store,
+            load=self._load,
+            tuning=self._tuning,
+            outbox=self._outbox,
+            now_ms=now_ms,
+        )
+
+    def _exchange_with(self, sender: Address, session: int) -> Exchange | None:
+        exchange = self._anti_entropy.current
+        if exchange is None or exchange.peer != sender or exchange.session != session:
+            return None
+        return exchange
+
+    def _break_exchange(self) -> None:
+        if self._anti_entropy.current is not None:
+            self._anti_entropy.current.break_off()
+
+    def _take_exchange_answer(self, sender: Address, answer: m.ExchangeAnswer, now: Now) -> None:
+        exchange = self._exchange_with(sender, answer.session)
+        if exchange is None:
+            return
+        if self._read_only_because is not None:
+            exchange.break_off()
+            return
+        taken = exchange.handle_answer(answer, now.monotonic_ms)
+        if isinstance(taken, NodeClock):
+            self._take_over_clock(taken)
+        elif taken is not None:
+            origin = FetchOrigin(answer.session, answer.sequence)
+            self._merging.begin(sender, origin, *taken, now)
+
+    def _answer_exchange(self, sender: Address, request: m.ExchangeRequest, now: Now) -> None:
+        try:
+            taken = self._answers.handle_request(sender, request, now.monotonic_ms)
+        except CorruptRowError:
+            self._outbox.send(sender, m.ExchangeUnknown(request.session))
+            raise
+        if not self._can_merge():
+            return
+        if isinstance(taken, NodeClock):
+            self._take_over_clock(taken)
+        elif taken is not None:
+            origin = GiveOrigin(taken.session, taken.sequence)
+            self._merging.begin(sender, origin, taken.entries, taken.offers, now)
+
+    def _take_over_clock(self, clock: NodeClock) -> None:
+        me = self._identity.replica
+        if clock.greatest(me) > self._staging.clock.greatest(me):
+            self._found_copy("a peer's clock covers writes of this replica that it does not hold")
+            return
+        self._staging.stage_clock(clock)
+
+    def _can_merge(self) -> bool:
+        """False while nothing can be staged; what came is dropped, and its sender tries again."""
+        return self._read_only_because is None and self._staging.bytes_staged <= self._tuning.staged_bytes_max
+
+    # -- after every input
+
+    def _settle(self, now: Now) -> None:
+        """Let the machines react to each other until nothing is left to do, then collect what is sent."""
+        now_ms = now.monotonic_ms
+        for event in self._merging.take_events():
+            self._effects.append(Notify(event))
+        if self._merging.found_copy:
+            self._found_copy("a peer holds writes of this replica that it does not hold")
+        for change in self._membership.take_changes():
+            self._take_member_change(change, now_ms)
+        if self._rumors.was_dropped:
+            self._rumors.was_dropped = False
+            self._anti_entropy.want_any(now_ms)
+        self._anti_entropy.handle_progress(now_ms)
+        for check in self._checks.take_ended(now_ms):
+            self._end_check(check)
+        answered = self._staging.take_answers()
+        if answered is not None:
+            self._answer(answered, now)
+            self._anti_entropy.handle_progress(now_ms)
+        for to, message in self._outbox.take():
+            if self._acquaintances.is_stranger(to) and not isinstance(message, m.Hello):
+                self._acquaintances.greet(to, self._known_me())
+                for hello_to, hello in self._outbox.take():
+                    self._effects.append(Send(hello_to, codec.encode(hello), is_bulk=False))
+            self._effects.append(Send(to, codec.encode(message), isinstance(message, _BULK)))
+
+    def _answer(self, staged: Staged, now: Now) -> None:
+        """What ``staged`` held is durable: tell whoever waits."""
+        for ticket, result in staged.results:
+            self._effects.append(Done(ticket, result))
+        for job in staged.waiters:
+            self._end_job(job, now)
+
+    def _end_job(self, job: MergeJob, now: Now) -> None:
+        now_ms = now.monotonic_ms
+        becomes_hot = True
+        match job.origin:
+            case RumorOrigin(sequence):
+                self._outbox.send(job.sender, m.RumorAnswer(sequence, bytes(job.was_news)))
+            case FetchOrigin(session, sequence):
+                exchange = self._exchange_with(job.sender, session)
+                if exchange is not None:
+                    exchange.handle_merged(
+                        sequence,
+                        news_count=job.news_count,
+                        refused_count=job.refused_count,
+                        lagging=job.lagging,
+                        now_ms=now_ms,
+                    )
+                    becomes_hot = exchange.brought_count <= self._tuning.hot_after_exchange_max
+            case GiveOrigin(session, sequence):
+                brought = self._answers.handle_merged(
+                    job.sender,
+                    session,
+                    sequence,
+                    news_count=job.news_count,
+                    refused_count=job.refused_count,
+                )
+                becomes_hot = brought <= self._tuning.hot_after_exchange_max
+        if becomes_hot:
+            for key, digest in job.news:
+                self._rumors.make_hot(key, digest, job.sender, now_ms)
+
+    def _take_member_change(self, change: MemberChange, now_ms: int) -> None:
+        member = change.member
+        self._notify(
+            f"member-{change.kind}", peer=member.peer, member=member.name, replica=format_id(member.replica)
+        )
+        if change.kind in ("alive", "down"):
+            live = self._membership.live_addresses()
+            self._rumors.set_targets(live)
+            self._anti_entropy.set_targets(live)
+            if change.kind == "alive":
+                self._anti_entropy.want(member.peer, now_ms)
+        else:
+            self._staging.stage_meta(_member_record(member), encode_member(member))
+
+    def _end_check(self, check: RootCheck) -> None:
+        root = self._store.tree.root
+        me = MemberRoot(
+            self._identity.replica,
+            self._profile.name,
+            "alive",
+            format_etag(root.sum),
+            root.row_count,
+            format_etag(self._staging.committed_clock_hash),
+        )
+        others = []
+        for member, is_alive, _ in self._membership.members():
+            if member.has_left:
+                continue
+            answer = check.answers.get(member.peer)
+            is_there = answer is not None and self._acquaintances.replica_at(member.peer) == member.replica
+            if answer is None or not is_there:
+                others.append(MemberRoot(member.replica, member.name, _state(member, is_alive), None, 0, ""))
+            else:
+                others.append(
+                    MemberRoot(
+                        member.replica,
+                        member.name,
+                        _state(member, is_alive),
+                        format_etag(answer.root),
+                        answer.row_count,
+                        format_etag(answer.clock_hash),
+                    )
+                )
+        others.sort(key=lambda answer: (answer.name, answer.replica))
+        self._effects.append(Done(self._check_tickets.pop(check.sequence), Checked((me, *others))))
+
+    # -- state of this node
+
+    def _stage_identity(self) -> None:
+        for name, data in self._identity.records().items():
+            self._staging.stage_meta(name, data)
+
+    def _stage_members(self) -> None:
+        for member, _, _ in self._membership.members():
+            self._staging.stage_meta(_member_record(member), encode_member(member))
+
+    def _my_record(self) -> Member:
+        return Member(
+            replica=self._identity.replica,
+            generation=self._identity.generation,
+            version=1,
+            name=self._profile.name,
+            peer=self._profile.peer,
+            api=self._profile.api,
+            software=kvgossip.__version__,
+        )
+
+    def _known_me(self) -> m.Known:
+        identity: Identity = self._identity
+        counter = self._staging.committed_clock.greatest(identity.replica)
+        return m.Known(identity.replica, identity.generation, identity.start_number, counter)
+
+    def _found_copy(self, how: str) -> None:
+        """This data directory is a copy of another: its dots are not safe to issue. Take no more writes."""
+        if self._read_only_because is None:
+            self._read_only_because = f"this data directory is a copy of another one: {how}"
+            self._notify("copy-found", reason=how)
+
+    def _read_clock(self) -> tuple[NodeClock, int]:
+        return self._staging.committed_clock, self._staging.committed_clock_hash
+
+    def _load(self, key: Key) -> m.Carried | m.Offer | None:
+        """The committed entry of a key as it travels."""
+        data = self._store.get(key)
+        if data is None:
+            return None
+        if len(data) <= self._tuning.inline_bytes_max:
+            return m.Carried(key, data)
+        digest = entry_digest(self._secret.digest_seed, key, data)
+        return m.Offer(key, digest, len(data), decode_entry(key, data).dots())
+
+    def _count(self, name: str) -> None:
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def _notify(self, name: str, **fields: str | int) -> None:
+        self._effects.append(Notify(Event(name, fields)))
+
+    def _read_counters(self) -> dict[str, int]:
+        return {
+            **self._counters,
+            "rumors_sent": self._rumors.sent_count,
+            "rumors_useful": self._rumors.useful_count,
+            "exchanges_completed": self._anti_entropy.completed_count,
+            "exchanges_broken": self._anti_entropy.broken_count,
+            "entries_refused": self._merging.refused_count,
+            "stamps_ahead": self._staging.stamps_ahead,
+            "stamps_given_up": self._staging.stamps_given_up,
+        }
+
+
+def _state(member: Member, is_alive: bool) -> str:
+    if member.has_left:
+        return "left"
+    return "alive" if is_alive else "down"
+
+
+def _member_record(member: Member) -> str:
+    return f"{META_MEMBERS}{format_id(member.replica)}"

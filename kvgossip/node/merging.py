@@ -1,0 +1,122 @@
+"""Merging: entries that came from peers, from their message to the staged state.
+
+Whatever handles an entry is isolated to that entry: one that cannot be decoded is refused, counted and
+reported, and the others of its message go on. Large entries are fetched first; a job waits until all of its
+entries are staged, and is told to its origin when they are durable.
+"""
+
+from kvgossip.errors import CorruptRowError, EncodingError
+from kvgossip.model.digest import entry_digest
+from kvgossip.model.encoding import decode_entry, encode_entry
+from kvgossip.model.entry import merge_entries
+from kvgossip.model.ids import Address, Key, check_key
+from kvgossip.node.effects import Event, Now
+from kvgossip.node.staging import Staging
+from kvgossip.node.waiters import MergeJob, Origin, RumorOrigin
+from kvgossip.protocol.rumor import RumorMonger
+from kvgossip.protocol.transfer import Outcome, Transfers
+from kvgossip.wire.messages import Carried, Offer
+
+
+class Merging:
+    """All merge jobs that are not staged yet, and the way to stage them."""
+
+    def __init__(self, staging: Staging, transfers: Transfers, rumors: RumorMonger, digest_seed: int) -> None:
+        self._staging = staging
+        self._transfers = transfers
+        self._rumors = rumors
+        self._seed = digest_seed
+        self._fetching: list[MergeJob] = []
+        self._events: list[Event] = []
+        self.refused_count = 0
+        self.found_copy = False
+        """Set when a peer holds a dot of this replica that its own clock does not cover."""
+
+    def begin(
+        self,
+        sender: Address,
+        origin: Origin,
+        entries: tuple[Carried, ...],
+        offers: tuple[Offer, ...],
+        now: Now,
+    ) -> None:
+        """Merge what a message brought; its job waits in the staging until that is durable."""
+        job = MergeJob(sender, origin, bytearray(len(entries) + len(offers)))
+        for index, entry in enumerate(entries):
+            self._merge(job, index, entry.key, entry.data, now)
+        for index, offer in enumerate(offers, start=len(entries)):
+            self._take_offer(job, index, offer, now)
+        self._proceed(job)
+
+    def take_outcome(self, outcome: Outcome, now: Now) -> None:
+        """A transfer ended: stage what it brought for every job that waits for it."""
+        name = (outcome.key, outcome.digest)
+        for job in [job for job in self._fetching if name in job.fetching]:
+            self._fetching.remove(job)
+            index = job.fetching.pop(name)
+            if outcome.data is not None:
+                self._merge(job, index, outcome.key, outcome.data, now)
+            elif isinstance(job.origin, RumorOrigin):
+                continue  # no answer: to its sender the contact did not happen
+            else:
+                job.refused_count += 1
+            self._proceed(job)
+
+    def take_events(self) -> list[Event]:
+        taken, self._events = self._events, []
+        return taken
+
+    def _proceed(self, job: MergeJob) -> None:
+        if job.fetching:
+            self._fetching.append(job)
+        else:
+            self._staging.wait(job)
+
+    def _merge(self, job: MergeJob, index: int, raw_key: bytes, data: bytes, now: Now) -> None:
+        """Stage one entry; a refused one is counted and named."""
+        try:
+            key = check_key(raw_key)
+            self._merge_checked(job, index, key, data, now)
+        except (EncodingError, CorruptRowError) as error:
+            job.refused_count += 1
+            self.refused_count += 1
+            self._events.append(
+                Event("entry-refused", {"peer": job.sender, "key": repr(raw_key[:80]), "reason": str(error)})
+            )
+
+    def _merge_checked(self, job: MergeJob, index: int, key: Key, data: bytes, now: Now) -> None:
+        theirs = decode_entry(key, data)
+        dots = theirs.dots()
+        staging = self._staging
+        if isinstance(job.origin, RumorOrigin) and staging.clock.covers_all(dots):
+            self._rumors.note_known(key, entry_digest(self._seed, key, data), job.sender)
+            return
+        if any(d.replica == staging.replica and not staging.clock.covers(d) for d in dots):
+            self.found_copy = True
+            raise EncodingError("the entry has a dot of this replica that it never issued")
+        mine = staging.lookup(key)
+        merged = merge_entries(mine, theirs)
+        staging.observe_stamp(theirs.stamp, now)
+        staging.stage_dots(dots)
+        if merged is mine:
+            if merged != theirs:
+                job.lagging.append(key)
+            return
+        job.was_news[index] = 1
+        if merged == theirs:
+            merged_data = data  # nobody re-encodes what it did not change
+        else:
+            merged_data = encode_entry(merged)
+            job.lagging.append(key)
+        digest = staging.stage_entry(key, merged, merged_data, source=job.sender, becomes_hot=False)
+        job.news.append((key, digest))
+
+    def _take_offer(self, job: MergeJob, index: int, offer: Offer, now: Now) -> None:
+        """Fetch an offered entry, unless this node holds its effect already."""
+        if isinstance(job.origin, RumorOrigin) and self._staging.clock.covers_all(offer.dots):
+            self._rumors.note_known(offer.key, offer.digest, job.sender)
+            return
+        if self._transfers.begin(offer, job.sender, now.monotonic_ms):
+            job.fetching[(offer.key, offer.digest)] = index
+        else:
+            job.refused_count += 1

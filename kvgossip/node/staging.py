@@ -1,0 +1,236 @@
+"""Staging: group commit, and the state that a writing path sees.
+
+Writes gather while a batch is in flight; then one batch goes out with all of them, the node clock and the
+last stamp in it. A path that writes sees the rows staged before it; readers see committed rows only. What was
+decided on staged rows is answered when their batch is durable, even if it was a refusal.
+
+If a commit fails for certain, everything staged is discarded, because later rows were built on it, and the
+clock goes back to the committed one. If its outcome is unknown, the node takes no more writes.
+
+Invariants: at most one batch is in flight. ``committed_clock`` speaks for committed rows only; ``clock`` for
+the staged ones as well. The counters of this replica's own dots have no holes.
+"""
+
+from dataclasses import dataclass, field
+
+from kvgossip.config import Tuning
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.digest import bytes_digest, entry_digest, key_hash
+from kvgossip.model.dot import Dot
+from kvgossip.model.encoding import decode_clock, decode_entry, encode_clock
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Address, Key, ReplicaId
+from kvgossip.model.stamp import STAMP_ZERO, Stamp, next_stamp, observe_stamp, stamp_ms
+from kvgossip.node.effects import Now, Result, Ticket
+from kvgossip.node.waiters import Waiter
+from kvgossip.store.base import Batch, Change, Store
+
+META_CLOCK = "clock"
+META_STAMP = "stamp"
+
+
+@dataclass(slots=True)
+class StagedRow:
+    """An entry that waits for the disk. ``source``: the peer it came from, None for a client."""
+
+    entry: Entry
+    data: bytes
+    digest: int
+    old_digest: int | None
+    source: Address | None
+    becomes_hot: bool
+
+
+@dataclass(slots=True)
+class Staged:
+    """What becomes durable together, and who waits for it."""
+
+    clock: NodeClock
+    stamp: Stamp
+    rows: dict[Key, StagedRow] = field(default_factory=dict)
+    meta: dict[str, bytes | None] = field(default_factory=dict)
+    results: list[tuple[Ticket, Result]] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
+    bytes_count: int = 0
+
+    @property
+    def has_answers(self) -> bool:
+        return bool(self.results or self.waiters)
+
+
+class Staging:
+    """The committed state of a store with up to two batches on top: one in flight, one gathering."""
+
+    def __init__(self, store: Store, *, replica: ReplicaId, digest_seed: int, tuning: Tuning) -> None:
+        self._store = store
+        self.replica = replica
+        self._seed = digest_seed
+        self._tuning = tuning
+        clock = store.get_meta(META_CLOCK)
+        stamp = store.get_meta(META_STAMP)
+        self.committed_clock = NodeClock() if clock is None else decode_clock(clock)
+        self.committed_clock_hash = self._hash_of(self.committed_clock)
+        self._committed_stamp = STAMP_ZERO if stamp is None else Stamp(int.from_bytes(stamp, "big"))
+        self._in_flight: Staged | None = None
+        self._gathering = Staged(self.committed_clock, self._committed_stamp)
+        self.stamps_given_up = 0
+        self.stamps_ahead = 0
+
+    # -- what a writing path sees
+
+    @property
+    def clock(self) -> NodeClock:
+        return self._gathering.clock
+
+    @property
+    def bytes_staged(self) -> int:
+        return self._gathering.bytes_count + (self._in_flight.bytes_count if self._in_flight else 0)
+
+    def lookup(self, key: Key) -> Entry | None:
+        """The entry as the staged rows leave it. Raises ``CorruptRowError``."""
+        row = self._staged_row(key)
+        if row is not None:
+            return row.entry
+        data = self._store.get(key)
+        return None if data is None else decode_entry(key, data)
+
+    def next_dot(self) -> Dot:
+        """A dot that was never issued: it is committed with its entry, or nobody has seen it."""
+        return Dot(self.replica, self._gathering.clock.greatest(self.replica) + 1)
+
+    def next_stamp(self, now: Now, *, above: Stamp) -> Stamp:
+        """A stamp for a local write. Gives up a mark that is beyond the drift limit."""
+        staged = self._gathering
+        if stamp_ms(staged.stamp) > now.wall_ms + self._tuning.clock_drift_ms_max:
+            staged.stamp = STAMP_ZERO
+            self.stamps_given_up += 1
+        return next_stamp(staged.stamp, wall_ms=now.wall_ms, above=above)
+
+    def observe_stamp(self, seen: Stamp, now: Now) -> None:
+        """A stamp came from elsewhere."""
+        staged = self._gathering
+        limit = self._tuning.clock_drift_ms_max
+        if stamp_ms(seen) > now.wall_ms + limit:
+            self.stamps_ahead += 1
+        staged.stamp = observe_stamp(staged.stamp, seen, wall_ms=now.wall_ms, drift_ms_max=limit)
+
+    # -- staging
+
+    def stage_entry(
+        self, key: Key, entry: Entry, data: bytes, *, source: Address | None, becomes_hot: bool
+    ) -> int:
+        """Replace the entry of ``key`` by one that includes it, and take its dots into the clock.
+
+        Returns the digest of the new entry.
+        """
+        staged = self._gathering
+        before = staged.rows.get(key)
+        if before is None:
+            old_digest = self._digest_before(key)
+        else:
+            old_digest = before.old_digest
+            becomes_hot = becomes_hot or before.becomes_hot
+            staged.bytes_count -= len(before.data)
+        digest = entry_digest(self._seed, key, data)
+        staged.rows[key] = StagedRow(entry, data, digest, old_digest, source, becomes_hot)
+        staged.bytes_count += len(data)
+        self.stage_dots(entry.dots())
+        return digest
+
+    def stage_stamp(self, stamp: Stamp) -> None:
+        """The stamp of a local write was used."""
+        self._gathering.stamp = max(stamp, self._gathering.stamp)
+
+    def stage_dots(self, dots: tuple[Dot, ...]) -> None:
+        """The effect of ``dots`` is held once this batch is durable."""
+        self._gathering.clock = self._gathering.clock.with_dots(dots)
+
+    def stage_clock(self, clock: NodeClock) -> None:
+        """Take over a peer's clock as a whole: the exchange with it is complete."""
+        self._gathering.clock = self._gathering.clock.join(clock)
+
+    def stage_meta(self, name: str, data: bytes | None) -> None:
+        self._gathering.meta[name] = data
+
+    def answer(self, ticket: Ticket, result: Result) -> None:
+        """Answer with the gathering batch: the result was decided on what is staged."""
+        self._gathering.results.append((ticket, result))
+
+    def wait(self, waiter: Waiter) -> None:
+        """Tell a machine when everything staged so far is durable."""
+        self._gathering.waiters.append(waiter)
+
+    # -- the commit
+
+    def begin_commit(self) -> Batch | None:
+        """The next batch for the disk, if one has gathered and none is in flight."""
+        staged = self._gathering
+        if self._in_flight is not None or not self._is_write(staged):
+            return None
+        batch = Batch(meta=staged.meta)
+        for key, row in staged.rows.items():
+            hashed = key_hash(self._seed, key)
+            batch.changes.append(Change(key, hashed, row.digest, row.data, row.old_digest))
+        if staged.clock is not self.committed_clock:
+            batch.meta[META_CLOCK] = encode_clock(staged.clock)
+        if staged.stamp != self._committed_stamp:
+            batch.meta[META_STAMP] = staged.stamp.to_bytes(8, "big")
+        self._store.prepare(batch)
+        self._in_flight = staged
+        self._gathering = Staged(staged.clock, staged.stamp)
+        return batch
+
+    def finish_commit(self, batch: Batch) -> Staged:
+        """The batch in flight is durable: show it to readers. Returns what it held."""
+        staged = self._in_flight
+        assert staged is not None
+        self._store.publish(batch)
+        self._in_flight = None
+        if staged.clock is not self.committed_clock:
+            self.committed_clock = staged.clock
+            self.committed_clock_hash = self._hash_of(staged.clock)
+        self._committed_stamp = staged.stamp
+        return staged
+
+    def take_answers(self) -> Staged | None:
+        """Answers that need no commit: all that they were decided on is durable already."""
+        staged = self._gathering
+        if self._in_flight is not None or self._is_write(staged) or not staged.has_answers:
+            return None
+        self._gathering = Staged(staged.clock, staged.stamp)
+        return staged
+
+    def discard(self) -> list[Staged]:
+        """Forget everything staged; the clock goes back to the committed one. Returns what was dropped."""
+        dropped = [staged for staged in (self._in_flight, self._gathering) if staged is not None]
+        self._in_flight = None
+        self._gathering = Staged(self.committed_clock, self._committed_stamp)
+        return dropped
+
+    def check_invariants(self) -> None:
+        self.committed_clock.check_invariants()
+        self.clock.check_invariants()
+        assert self.clock.includes(self.committed_clock)
+        ranges = self.clock.ranges.get(self.replica, ())
+        assert not ranges or (len(ranges) == 1 and ranges[0][0] == 1), "a hole in our own dots"
+
+    # -- private
+
+    def _is_write(self, staged: Staged) -> bool:
+        return bool(staged.rows or staged.meta or staged.clock is not self.committed_clock)
+
+    def _staged_row(self, key: Key) -> StagedRow | None:
+        row = self._gathering.rows.get(key)
+        if row is None and self._in_flight is not None:
+            row = self._in_flight.rows.get(key)
+        return row
+
+    def _digest_before(self, key: Key) -> int | None:
+        """The digest that the tree will hold for ``key`` when the gathering batch reaches it."""
+        if self._in_flight is not None and key in self._in_flight.rows:
+            return self._in_flight.rows[key].digest
+        data = self._store.get(key)
+        return None if data is None else entry_digest(self._seed, key, data)
+
+    def _hash_of(self, clock: NodeClock) -> int:
+        return bytes_digest(self._seed, encode_clock(clock))

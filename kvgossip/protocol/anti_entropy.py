@@ -1,0 +1,89 @@
+"""When to exchange, and with whom: one exchange at a time, so that bulk is pulled from one peer at a time.
+
+Periodically with a random live peer, jittered; and at once with peers that are *wanted*: at a start, a join,
+a heal, when a rumor was dropped, and once more after an exchange that ended with different roots (writes
+arrived meanwhile: they cost a repeat at most).
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from kvgossip.config import Tuning
+from kvgossip.model.ids import Address
+from kvgossip.protocol.exchange import Exchange, Phase
+
+Begin = Callable[[Address, int], Exchange]
+"""Open an exchange with a peer, at a time."""
+
+
+class AntiEntropy:
+    """The exchange under way, and those that are to follow."""
+
+    def __init__(self, tuning: Tuning, rng: Random, begin: Begin, now_ms: int) -> None:
+        self._tuning = tuning
+        self._rng = rng
+        self._begin = begin
+        self._targets: Sequence[Address] = ()
+        self._wanted: dict[Address, bool] = {}
+        """In order of wish; the value says that it is a repeat, which is not repeated."""
+        self._is_repeat = False
+        self._next_at_ms = self._jittered(now_ms)
+        self.current: Exchange | None = None
+        self.completed_count = 0
+        self.broken_count = 0
+
+    def set_targets(self, targets: Sequence[Address]) -> None:
+        """The live peers, by now."""
+        self._targets = tuple(targets)
+        for address in [a for a in self._wanted if a not in set(targets)]:
+            del self._wanted[address]
+
+    def want(self, peer: Address, now_ms: int) -> None:
+        """Exchange with ``peer`` as soon as the one under way is over."""
+        self._wanted[peer] = False
+        self._proceed(now_ms)
+
+    def want_any(self, now_ms: int) -> None:
+        """Exchange with some live peer as soon as the one under way is over."""
+        if self._targets and not self._wanted:
+            self.want(self._rng.choice(self._targets), now_ms)
+
+    def handle_progress(self, now_ms: int) -> None:
+        """The current exchange may be over: see what follows."""
+        self._proceed(now_ms)
+
+    def handle_timer(self, now_ms: int) -> None:
+        if self.current is not None:
+            self.current.handle_timer(now_ms)
+        if now_ms >= self._next_at_ms:
+            self._next_at_ms = self._jittered(now_ms)
+            self.want_any(now_ms)
+        self._proceed(now_ms)
+
+    def next_deadline_ms(self) -> int | None:
+        deadline = None if self.current is None else self.current.next_deadline_ms()
+        return self._next_at_ms if deadline is None else min(self._next_at_ms, deadline)
+
+    def _proceed(self, now_ms: int) -> None:
+        ended = self.current
+        if ended is not None:
+            if not ended.is_over:
+                return
+            self.current = None
+            self._count(ended, now_ms)
+        while self._wanted and self.current is None:
+            peer = next(iter(self._wanted))
+            self._is_repeat = self._wanted.pop(peer)
+            self.current = self._begin(peer, now_ms)
+
+    def _count(self, ended: Exchange, now_ms: int) -> None:
+        if ended.phase is Phase.COMPLETE:
+            self.completed_count += 1
+        else:
+            self.broken_count += 1
+        if ended.phase is Phase.COMPLETE and ended.roots_differ_at_end and not self._is_repeat:
+            self._wanted.setdefault(ended.peer, True)
+
+    def _jittered(self, now_ms: int) -> int:
+        interval = self._tuning.exchange_interval_ms
+        return now_ms + interval // 2 + self._rng.randrange(interval + 1)

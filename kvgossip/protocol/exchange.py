@@ -1,0 +1,466 @@
+"""Anti-entropy, the asking side: one session that finds and settles every difference with one peer.
+
+Source: Demers et al. 1987, section 1.3 (anti-entropy); Merkle 1987 (hash trees). The asking node opens with
+its root and drives everything after; each request has exactly one answer, is sent again when none comes, and
+may be answered twice without harm, so the answering side (``protocol/exchange_answers.py``) keeps next to no
+state, a lost frame costs that frame, and a broken connection is resumed where it was.
+
+    open           roots equal? then done
+    compare        descend where fingerprints differ, many ranges and several levels in flight
+    fetch, give    entries that the peer has other or more; entries that it lacks
+    share clocks   when every difference is settled
+
+A peer's entry is merged first; ours is given back only if the merge is not what the peer holds already, so an
+entry crosses the wire once. Where one side has nothing, rows are streamed instead of walked.
+
+**Clock take-over.** The clocks that are shared are those that both nodes had, committed, at the *opening*.
+Whatever their entries did since, every comparison was with a later state, so a settled difference settles
+the opening state too. A clock that is read any later speaks for entries that were never compared. It is taken
+over only if this side merged, durably, all that it fetched, and shared only if the peer did so with all that
+it was given.
+
+Invariants: at most ``exchange_requests_max`` requests are unanswered or wait for their merge; a session that
+is not over always has a request in flight, a merge under way or is about to be opened.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kvgossip.config import Tuning
+from kvgossip.errors import RemoteError
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.encoding import decode_clock, encode_clock
+from kvgossip.model.ids import Address, Key
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.protocol.ranges import (
+    WHOLE,
+    Range,
+    RangeView,
+    checked_range,
+    unpack_ranges,
+    unpack_rows,
+)
+from kvgossip.store.base import HASH_MAX, Store
+from kvgossip.wire.messages import (
+    Carried,
+    ClockShare,
+    ClockShared,
+    Compare,
+    Compared,
+    ExchangeAnswer,
+    ExchangeOpen,
+    ExchangeOpened,
+    ExchangeRequest,
+    Fetch,
+    Fetched,
+    Give,
+    Given,
+    Offer,
+    RangeChildren,
+    RangeRows,
+)
+
+COMPARED_RANGES_MAX = 256
+"""A request compares no more ranges than this, to bound the time that either side spends on it."""
+FETCH_WEIGHT_MAX = 512
+_STREAM_PARTS = 8
+CLOCK_PART_REPLICAS = 512
+
+Load = Callable[[Key], Carried | Offer | None]
+
+
+class Phase(Enum):
+    OPENING = "opening"
+    SETTLING = "settling"
+    SHARING = "sharing"
+    COMPLETE = "complete"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """This node's committed state, read in one moment before the first comparison."""
+
+    session: int
+    salt: int
+    root: int
+    row_count: int
+    clock: NodeClock
+    clock_hash: int
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request that is unanswered or, ``is_merging``, whose answer is on its way to the disk."""
+
+    message: ExchangeOpen | ExchangeRequest
+    tries: int = 1
+    is_merging: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A range to fetch, from behind ``after`` if it was begun. Some share a request, by weight."""
+
+    first: int
+    last: int
+    weight: int
+    after: bytes = b""
+
+
+@dataclass(slots=True)
+class _Give:
+    """Rows to give: those of a range ``but`` at some hashes. ``after`` is the position."""
+
+    first: int
+    last: int
+    but: set[int] = field(default_factory=set)
+    after: Key | None = None
+
+
+class Exchange:
+    """One session, from opening to COMPLETE or BROKEN."""
+
+    def __init__(
+        self,
+        peer: Address,
+        opening: Opening,
+        *,
+        store: Store,
+        load: Load,
+        tuning: Tuning,
+        outbox: Outbox,
+        now_ms: int,
+    ) -> None:
+        self.peer = peer
+        self.session = opening.session
+        self.phase = Phase.OPENING
+        self.found_difference = False
+        self.brought_count = 0
+        self.roots_differ_at_end = False
+        self._opening = opening
+        self._store = store
+        self._load = load
+        self._tuning = tuning
+        self._outbox = outbox
+        self._view = RangeView(store, opening.salt, rows_listed_max=tuning.rows_listed_max)
+        self._requests: dict[int, _Request] = {}
+        self._next_sequence = 1
+        self._deadline_ms = now_ms
+        self._to_compare: deque[Range] = deque()
+        self._to_fetch: deque[_Fetch] = deque()
+        self._to_give: deque[_Give] = deque()
+        self._keys_to_give: deque[Key] = deque()
+        self._may_take_clock = True
+        self._may_give_clock = True
+        self._clock_parts = [encode_clock(part) for part in opening.clock.split(CLOCK_PART_REPLICAS)]
+        self._clocks_differ = True
+        self._part_index = 0
+        self._request(
+            ExchangeOpen(opening.session, opening.salt, opening.root, opening.row_count, opening.clock_hash),
+            now_ms,
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """True once the peer has answered the opening."""
+        return self.phase is not Phase.OPENING
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase in (Phase.COMPLETE, Phase.BROKEN)
+
+    # -- inputs
+
+    def handle_opened(self, opened: ExchangeOpened, now_ms: int) -> None:
+        """The peer's root, and where they differ its first level."""
+        if self.phase is not Phase.OPENING:
+            return
+        del self._requests[0]
+        self._clocks_differ = opened.clock_hash != self._opening.clock_hash
+        self.phase = Phase.SETTLING
+        if (opened.root, opened.row_count) != (self._opening.root, self._opening.row_count):
+            self.found_difference = True
+            if opened.row_count == 0:
+                self._to_give.append(_Give(0, HASH_MAX))
+            elif self._opening.row_count == 0:
+                step = (HASH_MAX + 1) // _STREAM_PARTS
+                for at in range(0, HASH_MAX, step):
+                    self._to_fetch.append(_Fetch(at, at + step - 1, FETCH_WEIGHT_MAX))
+            else:
+                self._descend(WHOLE, opened.fingerprints)
+        self._advance(now_ms)
+
+    def handle_answer(
+        self, answer: ExchangeAnswer, now_ms: int
+    ) -> tuple[tuple[Carried, ...], tuple[Offer, ...]] | NodeClock | None:
+        """What the replica is to merge: entries (then it calls ``handle_merged``), or a clock; None: nothing.
+
+        Raises ``RemoteError`` for an answer that does not fit its request; the session is then broken.
+        """
+        request = self._requests.get(answer.sequence)
+        if request is None or request.is_merging or self.is_over:
+            return None  # late or doubled
+        if type(answer) is not _ANSWERS[type(request.message)]:
+            self.phase = Phase.BROKEN
+            raise RemoteError(f"{type(answer).__name__} is no answer to {type(request.message).__name__}")
+        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        try:
+            return self._take_answer(request, answer, now_ms)
+        except RemoteError:
+            self.phase = Phase.BROKEN
+            raise
+
+    def handle_merged(
+        self, sequence: int, *, news_count: int, refused_count: int, lagging: list[Key], now_ms: int
+    ) -> None:
+        """What an answer brought is durable. The peer lacks what the merge made of the ``lagging`` keys."""
+        if self._requests.pop(sequence, None) is None or self.is_over:
+            return
+        self.brought_count += news_count
+        if refused_count:
+            self._may_take_clock = False
+        self._keys_to_give.extend(lagging)
+        self._advance(now_ms)
+
+    def handle_unknown(self) -> None:
+        """The peer does not know the session: it restarted, or answers too many already."""
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Give the session up; what was merged stays merged, and no clock is taken over."""
+        if not self.is_over:
+            self.phase = Phase.BROKEN
+
+    def handle_heard(self, now_ms: int) -> None:
+        """Any frame from the peer: it is alive and busy, so time-outs begin anew."""
+        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+
+    def handle_timer(self, now_ms: int) -> None:
+        """Send again what was not answered; give up after ``exchange_tries_max`` sends."""
+        if self.is_over or now_ms < self._deadline_ms:
+            return
+        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        for request in self._requests.values():
+            if request.is_merging:
+                continue
+            request.tries += 1
+            if request.tries > self._tuning.exchange_tries_max:
+                self.phase = Phase.BROKEN
+                return
+            self._outbox.send(self.peer, request.message)
+
+    def next_deadline_ms(self) -> int | None:
+        return None if self.is_over else self._deadline_ms
+
+    def check_invariants(self) -> None:
+        assert len(self._requests) <= self._tuning.exchange_requests_max
+        assert self.is_over or self._requests, "a session that nothing will move again"
+
+    # -- answers
+
+    def _take_answer(
+        self, request: _Request, answer: ExchangeAnswer, now_ms: int
+    ) -> tuple[tuple[Carried, ...], tuple[Offer, ...]] | NodeClock | None:
+        match answer:
+            case Compared():
+                self._take_compared(answer)
+            case Fetched():
+                self._take_fetched(request, answer)
+            case Given():
+                self._may_give_clock &= answer.refused_count == 0
+            case ClockShared():
+                del self._requests[answer.sequence]
+                return self._take_clock(answer, now_ms)
+        if isinstance(answer, Compared | Fetched) and (answer.entries or answer.offers):
+            request.is_merging = True
+            self._advance(now_ms)
+            return answer.entries, answer.offers
+        del self._requests[answer.sequence]
+        self._advance(now_ms)
+        return None
+
+    def _take_compared(self, answer: Compared) -> None:
+        for described in answer.children:
+            r = checked_range(described.prefix, described.bits)
+            if self._view.row_count(r) == 0:
+                self._to_fetch.append(_Fetch(r.first, r.last, _weight(r.first, r.last)))
+            else:
+                self._descend(r, described.fingerprints)
+        for listed in answer.rows:
+            r = checked_range(listed.prefix, listed.bits)
+            self._settle_rows(r, unpack_rows(r, listed.rows))
+        self._to_compare.extend(unpack_ranges(answer.undescribed))
+        for hashed in unpack_hashes(answer.wanted):
+            self._to_give.append(_Give(hashed, hashed))
+
+    def _descend(self, r: Range, theirs: bytes) -> None:
+        for child, is_empty_there in self._view.differing_children(r, theirs):
+            if is_empty_there:
+                self._to_give.append(_Give(child.first, child.last))
+            else:
+                self._to_compare.append(child)
+
+    def _settle_rows(self, r: Range, theirs: dict[int, set[int]]) -> None:
+        """The peer listed all of a range: fetch what is other or more there, give what is more here."""
+        mine: dict[int, set[int]] = {}
+        for row in self._view.rows(r):
+            mine.setdefault(row.hash, set()).add(self._view.row_digest(row))
+        is_partial = sum(map(len, mine.values())) > self._tuning.rows_listed_max
+        for hashed, digests in sorted(theirs.items()):
+            here = mine.get(hashed, set())
+            if not digests <= here:
+                self._to_fetch.append(_Fetch(hashed, hashed, 1))  # the merge tells if the peer lags
+            if len(here) > len(digests):  # two keys with one hash, of which the peer has fewer
+                self._to_give.append(_Give(hashed, hashed))
+        if is_partial or not mine.keys() <= theirs.keys():
+            self._to_give.append(_Give(r.first, r.last, set(theirs)))
+
+    def _take_fetched(self, request: _Request, answer: Fetched) -> None:
+        assert isinstance(request.message, Fetch)
+        rest = unpack_pairs(request.message.ranges)[answer.done_count :]
+        if not rest:
+            return
+        first, last = rest[0]
+        if not first <= answer.next_hash <= last:
+            raise RemoteError("the answer to a fetch was cut outside of what was asked for")
+        for low, high in reversed(rest[1:]):
+            self._to_fetch.appendleft(_Fetch(low, high, _weight(low, high)))
+        self._to_fetch.appendleft(_Fetch(answer.next_hash, last, _weight(first, last), answer.next_after))
+
+    def _take_clock(self, answer: ClockShared, now_ms: int) -> NodeClock | None:
+        self.roots_differ_at_end = answer.root != self._store.tree.root.sum
+        self._part_index += 1
+        if self._part_index < max(answer.part_count, len(self._clock_parts)):
+            self._share_clock(now_ms)
+        else:
+            self.phase = Phase.COMPLETE
+        return decode_clock(answer.clock) if answer.clock and self._may_take_clock else None
+
+    # -- requests
+
+    def _advance(self, now_ms: int) -> None:
+        """Keep requests in flight while there is work; share clocks when there is none."""
+        while len(self._requests) < self._tuning.exchange_requests_max:
+            message = self._next_request()
+            if message is None:
+                break
+            self._request(message, now_ms)
+        if self._requests or self.is_over or self.phase is Phase.SHARING:
+            return
+        if not self._clocks_differ:
+            self.phase = Phase.COMPLETE
+        elif self._may_take_clock or self._may_give_clock:
+            self.phase = Phase.SHARING
+            self._share_clock(now_ms)
+        else:
+            self.phase = Phase.BROKEN
+
+    def _next_request(self) -> ExchangeRequest | None:
+        if self._keys_to_give or self._to_give:
+            give = self._build_give()
+            if give is not None:
+                return give
+        if self._to_compare:
+            return self._build_compare()
+        if self._to_fetch:
+            return self._build_fetch()
+        return None
+
+    def _build_give(self) -> Give | None:
+        entries: list[Carried] = []
+        offers: list[Offer] = []
+        size = 0
+        for key in self._take_keys_to_give():
+            item = self._load(key)
+            if isinstance(item, Carried):
+                entries.append(item)
+                size += len(key) + len(item.data)
+            elif item is not None:
+                offers.append(item)
+            if size >= self._tuning.batch_bytes_max or len(entries) >= self._tuning.batch_rows_max or offers:
+                break
+        if not entries and not offers:
+            return None
+        return Give(self.session, self._take_sequence(), tuple(entries), tuple(offers))
+
+    def _take_keys_to_give(self) -> Iterator[Key]:
+        """Keys to give, one by one, so that the caller can stop at any; nothing is taken ahead."""
+        while self._keys_to_give or self._to_give:
+            while self._keys_to_give:
+                yield self._keys_to_give.popleft()
+            if not self._to_give:
+                return
+            give = self._to_give[0]
+            rows = self._store.scan_hashes(give.first, give.last, rows_max=256, after=give.after)
+            for row in rows:
+                if row.hash not in give.but:
+                    self._keys_to_give.append(row.key)
+            if len(rows) < 256:
+                self._to_give.popleft()
+            else:
+                give.first, give.after = rows[-1].hash, rows[-1].key
+
+    def _build_compare(self) -> Compare:
+        children: list[RangeChildren] = []
+        rows: list[RangeRows] = []
+        while self._to_compare and len(children) + len(rows) < COMPARED_RANGES_MAX:
+            described = self._view.describe(self._to_compare.popleft())
+            if isinstance(described, RangeChildren):
+                children.append(described)
+            else:
+                rows.append(described)
+        return Compare(self.session, self._take_sequence(), tuple(children), tuple(rows))
+
+    def _build_fetch(self) -> Fetch:
+        head = self._to_fetch.popleft()
+        ranges = [(head.first, head.last)]
+        weight = head.weight
+        while self._to_fetch and not self._to_fetch[0].after:
+            weight += self._to_fetch[0].weight
+            if weight > FETCH_WEIGHT_MAX:
+                break
+            fetch = self._to_fetch.popleft()
+            ranges.append((fetch.first, fetch.last))
+        return Fetch(self.session, self._take_sequence(), pack_pairs(ranges), head.after)
+
+    def _share_clock(self, now_ms: int) -> None:
+        parts = self._clock_parts
+        is_given = self._may_give_clock and self._part_index < len(parts)
+        clock = parts[self._part_index] if is_given else b""
+        root = self._store.tree.root.sum
+        self._request(ClockShare(self.session, self._take_sequence(), self._part_index, clock, root), now_ms)
+
+    def _take_sequence(self) -> int:
+        self._next_sequence += 1
+        return self._next_sequence - 1
+
+    def _request(self, message: ExchangeOpen | ExchangeRequest, now_ms: int | None) -> None:
+        sequence = 0 if isinstance(message, ExchangeOpen) else message.sequence
+        self._requests[sequence] = _Request(message)
+        if now_ms is not None:
+            self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        self._outbox.send(self.peer, message)
+
+
+_ANSWERS: dict[type, type] = {Compare: Compared, Fetch: Fetched, Give: Given, ClockShare: ClockShared}
+
+
+def unpack_hashes(packed: bytes) -> list[int]:
+    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
+
+
+def unpack_pairs(packed: bytes) -> list[tuple[int, int]]:
+    hashes = unpack_hashes(packed)
+    return list(zip(hashes[::2], hashes[1::2], strict=True))
+
+
+def pack_pairs(pairs: list[tuple[int, int]]) -> bytes:
+    return b"".join(bound.to_bytes(8, "big") for pair in pairs for bound in pair)
+
+
+def _weight(first: int, last: int) -> int:
+    """What a range counts against ``FETCH_WEIGHT_MAX``: a single hash little, more than that some rows."""
+    return 1 if first == last else FETCH_WEIGHT_MAX // 16

@@ -1,0 +1,262 @@
+"""Anti-entropy, the answering side: every request is answered from the committed rows of that moment.
+
+What is kept of a session is the answer to its opening: the root and the clock, committed, that this node had
+before the first comparison. An opening that comes twice gets the same answer, or the clock could be later
+than the fingerprints that are compared. See ``protocol/exchange.py`` for the protocol and its argument.
+
+Invariants: at most ``exchange_sessions_max`` sessions, idle ones ended after ``SESSION_IDLE_MS``; one answer
+holds at most one batch of entries and ``DESCRIBED_MAX`` descriptions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvgossip.config import Tuning
+from kvgossip.errors import RemoteError
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.encoding import decode_clock, encode_clock
+from kvgossip.model.ids import Address, Key
+from kvgossip.protocol.exchange import CLOCK_PART_REPLICAS, COMPARED_RANGES_MAX, Load, unpack_pairs
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.protocol.ranges import WHOLE, Range, RangeView, checked_range, pack_ranges, unpack_rows
+from kvgossip.store.base import Store
+from kvgossip.wire.messages import (
+    Carried,
+    ClockShare,
+    ClockShared,
+    Compare,
+    Compared,
+    ExchangeOpen,
+    ExchangeOpened,
+    ExchangeRequest,
+    ExchangeUnknown,
+    Fetch,
+    Fetched,
+    Give,
+    Given,
+    Offer,
+    RangeChildren,
+    RangeRows,
+)
+
+SESSION_IDLE_MS = 30_000
+DESCRIBED_MAX = 256
+OFFERS_MAX = 4
+
+ReadClock = Callable[[], tuple[NodeClock, int]]
+"""The committed node clock and its hash."""
+
+
+@dataclass(slots=True)
+class _Session:
+    """What stands for one exchange of another node."""
+
+    opened: ExchangeOpened
+    view: RangeView
+    clock: NodeClock
+    idle_at_ms: int
+    brought_count: int = 0
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """Entries of one answer, closed at the limits of a batch."""
+
+    tuning: Tuning
+    entries: list[Carried]
+    offers: list[Offer]
+    size: int = 0
+
+    def add(self, item: Carried | Offer | None) -> None:
+        if isinstance(item, Carried):
+            self.entries.append(item)
+            self.size += len(item.key) + len(item.data)
+        elif item is not None:
+            self.offers.append(item)
+
+    @property
+    def is_full(self) -> bool:
+        return (
+            self.size >= self.tuning.batch_bytes_max
+            or len(self.entries) >= self.tuning.batch_rows_max
+            or len(self.offers) >= OFFERS_MAX
+        )
+
+
+class ExchangeAnswers:
+    """The sessions that other nodes opened here."""
+
+    def __init__(
+        self, *, store: Store, load: Load, read_clock: ReadClock, tuning: Tuning, outbox: Outbox
+    ) -> None:
+        self._store = store
+        self._load = load
+        self._read_clock = read_clock
+        self._tuning = tuning
+        self._outbox = outbox
+        self._sessions: dict[tuple[Address, int], _Session] = {}
+
+    # -- inputs
+
+    def handle_open(self, sender: Address, message: ExchangeOpen, now_ms: int) -> None:
+        session = self._sessions.get((sender, message.session))
+        if session is not None:
+            self._outbox.send(sender, session.opened)
+            return
+        root = self._store.tree.root
+        clock, clock_hash = self._read_clock()
+        is_equal = (root.sum, root.row_count) == (message.root, message.row_count)
+        view = RangeView(self._store, message.salt, rows_listed_max=self._tuning.rows_listed_max)
+        fingerprints = b"" if is_equal else view.children(WHOLE)
+        opened = ExchangeOpened(message.session, root.sum, root.row_count, clock_hash, fingerprints)
+        if not is_equal or clock_hash != message.clock_hash:
+            if len(self._sessions) >= self._tuning.exchange_sessions_max:
+                self._outbox.send(sender, ExchangeUnknown(message.session))
+                return
+            self._sessions[(sender, message.session)] = _Session(
+                opened, view, clock, now_ms + SESSION_IDLE_MS
+            )
+        self._outbox.send(sender, opened)
+
+    def handle_request(
+        self, sender: Address, request: ExchangeRequest, now_ms: int
+    ) -> Give | NodeClock | None:
+        """Answer, or return what the replica is to merge: entries (then ``handle_merged``), or a clock.
+
+        Raises ``RemoteError`` for a request that no node of ours sends; nothing was answered.
+        """
+        session = self._sessions.get((sender, request.session))
+        if session is None:
+            self._outbox.send(sender, ExchangeUnknown(request.session))
+            return None
+        session.idle_at_ms = now_ms + SESSION_IDLE_MS
+        match request:
+            case Compare():
+                self._outbox.send(sender, self._compare(session.view, request))
+            case Fetch():
+                self._outbox.send(sender, self._fetch(request))
+            case Give():
+                return request
+            case ClockShare():
+                self._outbox.send(sender, self._share_clock(session, request))
+                return decode_clock(request.clock) if request.clock else None
+        return None
+
+    def handle_merged(
+        self, sender: Address, session_id: int, sequence: int, *, news_count: int, refused_count: int
+    ) -> int:
+        """What a ``Give`` brought is durable. Returns how much this session has brought so far."""
+        self._outbox.send(sender, Given(session_id, sequence, refused_count))
+        session = self._sessions.get((sender, session_id))
+        if session is None:
+            return news_count
+        session.brought_count += news_count
+        return session.brought_count
+
+    def forget_peer(self, sender: Address) -> None:
+        """The peer has started anew: its sessions are gone."""
+        for name in [name for name in self._sessions if name[0] == sender]:
+            del self._sessions[name]
+
+    def handle_timer(self, now_ms: int) -> None:
+        for name in [n for n, s in self._sessions.items() if s.idle_at_ms <= now_ms]:
+            del self._sessions[name]
+
+    def next_deadline_ms(self) -> int | None:
+        return min((session.idle_at_ms for session in self._sessions.values()), default=None)
+
+    def check_invariants(self) -> None:
+        assert len(self._sessions) <= self._tuning.exchange_sessions_max
+
+    # -- answers
+
+    def _compare(self, view: RangeView, request: Compare) -> Compared:
+        if len(request.children) + len(request.rows) > COMPARED_RANGES_MAX:
+            raise RemoteError(f"more than {COMPARED_RANGES_MAX} ranges to compare")
+        differing: list[Range] = []
+        for described in request.children:
+            r = checked_range(described.prefix, described.bits)
+            differing += [child for child, _ in view.differing_children(r, described.fingerprints)]
+        children: list[RangeChildren] = []
+        rows: list[RangeRows] = []
+        parcel = _Parcel(self._tuning, [], [])
+        wanted: list[int] = []
+        for listed in request.rows:
+            r = checked_range(listed.prefix, listed.bits)
+            self._settle_rows(view, r, unpack_rows(r, listed.rows), parcel, wanted, differing)
+        for r in differing[:DESCRIBED_MAX]:
+            description = view.describe(r)
+            if isinstance(description, RangeChildren):
+                children.append(description)
+            else:
+                rows.append(description)
+        return Compared(
+            request.session,
+            request.sequence,
+            tuple(children),
+            tuple(rows),
+            tuple(parcel.entries),
+            tuple(parcel.offers),
+            b"".join(hashed.to_bytes(8, "big") for hashed in wanted),
+            pack_ranges(differing[DESCRIBED_MAX:]),
+        )
+
+    def _settle_rows(
+        self,
+        view: RangeView,
+        r: Range,
+        theirs: dict[int, set[int]],
+        parcel: _Parcel,
+        wanted: list[int],
+        differing: list[Range],
+    ) -> None:
+        """Add what is other or more here to the parcel, what is lacking here to ``wanted``.
+
+        If that is too much for one answer, the range is described instead and settled from the other side.
+        """
+        rows = view.rows(r)
+        if parcel.is_full or len(rows) > self._tuning.rows_listed_max:
+            differing.append(r)
+            return
+        here: dict[int, int] = {}
+        for row in rows:
+            here[row.hash] = here.get(row.hash, 0) + 1
+            if view.row_digest(row) not in theirs.get(row.hash, ()):
+                parcel.add(self._load(row.key))
+        wanted += [hashed for hashed, digests in sorted(theirs.items()) if here.get(hashed, 0) < len(digests)]
+
+    def _fetch(self, request: Fetch) -> Fetched:
+        parcel = _Parcel(self._tuning, [], [])
+        after: Key | None = Key(request.after) if request.after else None
+        ranges = unpack_pairs(request.ranges)
+        for index, (first, last) in enumerate(ranges):
+            at = first
+            while True:
+                rows = self._store.scan_hashes(at, last, rows_max=self._tuning.batch_rows_max, after=after)
+                for row in rows:
+                    if parcel.is_full:
+                        return self._fetched(request, parcel, index, at, after)
+                    parcel.add(self._load(row.key))
+                    at, after = row.hash, row.key
+                if len(rows) < self._tuning.batch_rows_max:
+                    break
+            after = None
+            if parcel.is_full and index + 1 < len(ranges):
+                return self._fetched(request, parcel, index + 1, ranges[index + 1][0], None)
+        return self._fetched(request, parcel, len(ranges), 0, None)
+
+    def _fetched(self, request: Fetch, parcel: _Parcel, done: int, at: int, after: Key | None) -> Fetched:
+        return Fetched(
+            request.session,
+            request.sequence,
+            tuple(parcel.entries),
+            tuple(parcel.offers),
+            done,
+            at,
+            b"" if after is None else after,
+        )
+
+    def _share_clock(self, session: _Session, request: ClockShare) -> ClockShared:
+        parts = session.clock.split(CLOCK_PART_REPLICAS)
+        clock = encode_clock(parts[request.index]) if request.index < len(parts) else b""
+        return ClockShared(request.session, request.sequence, len(parts), clock, self._store.tree.root.sum)

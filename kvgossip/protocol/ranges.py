@@ -1,0 +1,132 @@
+"""Ranges of key hashes, and how two nodes describe theirs to each other.
+
+A range is all hashes with given first bits. It is described in one of two ways: by the fingerprints of its
+children, or, where that is no dearer, by its rows. Both are truncated to 64 bits and blinded by the salt of
+the exchange: a false match costs one period, because the next exchange has another salt.
+
+The levels are at 0, 8, 12, 16, … bits: with a fan-out of 16 a difference is found in half the messages that
+a fan-out of 4 needs, for some 10 kB more at 100,000 entries and 100 differences (28 kB).
+"""
+
+import struct
+from typing import NamedTuple
+
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
+
+from kvgossip.errors import RemoteError
+from kvgossip.store.base import HASH_MAX, HashRow, Store
+from kvgossip.store.merkle import Fingerprint
+from kvgossip.wire.messages import RangeChildren, RangeRows
+
+FIRST_BITS = 8
+STEP_BITS = 4
+HASH_BITS = 64
+
+_SUM_AND_COUNT = struct.Struct(">16sQ")
+_ROW = struct.Struct(">QQ")
+_RANGE = struct.Struct(">QB")
+
+
+class Range(NamedTuple):
+    """Hashes whose first ``bits`` bits are ``prefix``."""
+
+    prefix: int
+    bits: int
+
+    @property
+    def first(self) -> int:
+        return self.prefix << (HASH_BITS - self.bits)
+
+    @property
+    def last(self) -> int:
+        return ((self.prefix + 1) << (HASH_BITS - self.bits)) - 1
+
+    @property
+    def child_bits(self) -> int:
+        """The next level below; 64 is the last."""
+        return FIRST_BITS if self.bits == 0 else min(self.bits + STEP_BITS, HASH_BITS)
+
+    @property
+    def child_count(self) -> int:
+        return 1 << (self.child_bits - self.bits)
+
+    def child(self, index: int) -> "Range":
+        return Range((self.prefix << (self.child_bits - self.bits)) + index, self.child_bits)
+
+
+WHOLE = Range(0, 0)
+
+
+def pack_ranges(ranges: list[Range]) -> bytes:
+    return b"".join(_RANGE.pack(*r) for r in ranges)
+
+
+def unpack_ranges(packed: bytes) -> list[Range]:
+    """Raises ``RemoteError``."""
+    return [checked_range(prefix, bits) for prefix, bits in _RANGE.iter_unpack(packed)]
+
+
+def checked_range(prefix: int, bits: int) -> Range:
+    """A range that a peer named: one of the levels, and within them. Raises ``RemoteError``."""
+    if bits > HASH_BITS or bits % STEP_BITS or bits == STEP_BITS or prefix >> bits:
+        raise RemoteError(f"no range of the tree: prefix {prefix} of {bits} bits")
+    return Range(prefix, bits)
+
+
+class RangeView:
+    """The committed rows of this node, as one exchange describes them."""
+
+    def __init__(self, store: Store, salt: int, *, rows_listed_max: int) -> None:
+        self._store = store
+        self._salt = salt
+        self._rows_listed_max = rows_listed_max
+        self.empty = self._blind(Fingerprint(0, 0))
+
+    def row_count(self, r: Range) -> int:
+        return self._store.fingerprint(r.prefix, r.bits).row_count
+
+    def children(self, r: Range) -> bytes:
+        """The packed fingerprints of the children of a range, 8 bytes each."""
+        return b"".join(self._blind(f) for f in self._store.children(r.prefix, r.bits, r.child_bits))
+
+    def rows(self, r: Range) -> list[HashRow]:
+        """All rows of a range that is small enough to be listed, and at most one more."""
+        return self._store.scan_hashes(r.first, r.last, rows_max=self._rows_listed_max + 1)
+
+    def row_digest(self, row: HashRow) -> int:
+        """64 bits for a digest of 128."""
+        digest: int = xxh3_64_intdigest(row.digest.to_bytes(16, "big"), self._salt)
+        return digest
+
+    def describe(self, r: Range) -> RangeChildren | RangeRows:
+        if r.bits < HASH_BITS and self.row_count(r) > self._rows_listed_max:
+            return RangeChildren(r.prefix, r.bits, self.children(r))
+        rows = self._store.scan_hashes(r.first, r.last, rows_max=4096)
+        packed = b"".join(_ROW.pack(row.hash, self.row_digest(row)) for row in rows)
+        return RangeRows(r.prefix, r.bits, packed)
+
+    def differing_children(self, r: Range, theirs: bytes) -> list[tuple[Range, bool]]:
+        """Each child that differs from ``theirs``, and whether theirs is empty. Raises ``RemoteError``."""
+        if r.bits == HASH_BITS or len(theirs) != 8 * r.child_count:
+            raise RemoteError(f"a range of {r.bits} bits has not {len(theirs) // 8} children")
+        mine = self.children(r)
+        return [
+            (r.child(at // 8), theirs[at : at + 8] == self.empty)
+            for at in range(0, len(mine), 8)
+            if mine[at : at + 8] != theirs[at : at + 8]
+        ]
+
+    def _blind(self, fingerprint: Fingerprint) -> bytes:
+        packed = _SUM_AND_COUNT.pack(fingerprint.sum.to_bytes(16, "big"), fingerprint.row_count)
+        blinded: bytes = xxh3_64_digest(packed, self._salt)
+        return blinded
+
+
+def unpack_rows(r: Range, packed: bytes) -> dict[int, set[int]]:
+    """Listed rows: the salted digests at each hash. Raises ``RemoteError`` for a hash outside the range."""
+    rows: dict[int, set[int]] = {}
+    for hashed, digest in _ROW.iter_unpack(packed):
+        if not r.first <= hashed <= r.last <= HASH_MAX:
+            raise RemoteError("a listed row lies outside its range")
+        rows.setdefault(hashed, set()).add(digest)
+    return rows

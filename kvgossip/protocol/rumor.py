@@ -1,0 +1,282 @@
+"""Rumor mongering: news is pushed to a few peers at once, and loses interest as they turn out to know it.
+
+Source: Demers, Greene, Hauser, Irish, Larson, Shenker, Sturgis, Swinehart, Terry, "Epidemic Algorithms for
+Replicated Database Maintenance" (1987), section 1.4: push, feedback, counter. The counter belongs to a
+*version* and returns to zero on a useful contact (or residue rises by half). A time-out is neither useful
+nor useless, or a partition would kill hot rumors.
+
+We leave the paper in two places. A rumor is not offered to a peer that sent it or answered for it, so it is
+also over once every reachable peer is known to know it. And contacts are driven by events: fresh news is
+sent after a few milliseconds' coalescing, so the round interval bounds cost, not latency.
+
+A peer that let two pushes in a row time out is left out until any frame comes from it; anti-entropy, which
+its return starts, is what reaches it then.
+
+"Was it news" is an input (the answer message); whether a version is news here is the replica's business.
+
+Invariants: at most ``rumors_hot_max`` versions are hot, the oldest is dropped first and the drop is told; at
+most ``PUSHES_MAX`` pushes to one peer are unanswered; a version is in at most one unanswered push a peer.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from kvgossip.config import Tuning
+from kvgossip.model.ids import Address, Key
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.wire.messages import Carried, Offer, RumorAnswer, RumorPush
+
+PUSHES_MAX = 2
+TIMEOUTS_MAX = 2
+
+Load = Callable[[Key], Carried | Offer | None]
+"""The committed entry of a key, as it travels; None if it is gone."""
+
+
+@dataclass(slots=True)
+class Rumor:
+    """One hot version of one key."""
+
+    key: Key
+    version: int
+    knows: set[Address]
+    useless_count: int = 0
+    waiting: set[Address] = field(default_factory=set)
+    """Peers that it is queued for or was sent to, unanswered."""
+    is_scheduled: bool = False
+
+
+@dataclass(slots=True)
+class _Push:
+    """An unanswered message."""
+
+    to: Address
+    rumors: list[Rumor]
+    deadline_ms: int
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What is on its way to one address."""
+
+    queue: deque[Rumor] = field(default_factory=deque)
+    pushes: int = 0
+    timeouts: int = 0
+
+
+class RumorMonger:
+    """The hot versions of a node and their contacts."""
+
+    def __init__(self, tuning: Tuning, rng: Random, outbox: Outbox, load: Load) -> None:
+        self._tuning = tuning
+        self._rng = rng
+        self._outbox = outbox
+        self._load = load
+        self._hot: dict[Key, Rumor] = {}
+        self._due: deque[tuple[int, Rumor]] = deque()
+        """Fresh rumors, in order of time; and those to be sent again, likewise."""
+        self._due_again: deque[tuple[int, Rumor]] = deque()
+        self._peers: dict[Address, _Peer] = {}
+        self._pushes: dict[int, _Push] = {}
+        self._next_sequence = 1
+        self._targets: Sequence[Address] = ()
+        self.was_dropped = False
+        """Set when a version was given up unfinished; the owner starts an exchange and clears it."""
+        self.sent_count = 0
+        self.useful_count = 0
+
+    @property
+    def hot_count(self) -> int:
+        return len(self._hot)
+
+    # -- inputs
+
+    def set_targets(self, targets: Sequence[Address]) -> None:
+        """The live peers, by now."""
+        self._targets = tuple(targets)
+        for address in [a for a in self._peers if a not in set(targets)]:
+            self._forget_peer(address)
+
+    def make_hot(self, key: Key, version: int, source: Address | None, now_ms: int) -> None:
+        """A version is news here. ``source`` is the peer that sent it, None if a client did."""
+        old = self._hot.pop(key, None)
+        if old is not None and old.version == version:
+            self._hot[key] = old
+            if source is not None:
+                old.knows.add(source)
+            return
+        rumor = Rumor(key, version, set() if source is None else {source})
+        self._hot[key] = rumor
+        self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)
+        if len(self._hot) > self._tuning.rumors_hot_max:
+            del self._hot[next(iter(self._hot))]
+            self.was_dropped = True
+
+    def note_known(self, key: Key, version: int, peer: Address) -> None:
+        """``peer`` showed that it holds this version: do not offer it there."""
+        rumor = self._hot.get(key)
+        if rumor is not None and rumor.version == version:
+            rumor.knows.add(peer)
+
+    def handle_answer(self, sender: Address, answer: RumorAnswer, now_ms: int) -> None:
+        """Feedback. Ignored if late, doubled or of another length than the push."""
+        push = self._pushes.get(answer.sequence)
+        if push is None or push.to != sender or len(push.rumors) != len(answer.was_news):
+            return
+        self._end_push(answer.sequence, push)
+        for rumor, was_news in zip(push.rumors, answer.was_news, strict=True):
+            rumor.waiting.discard(sender)
+            rumor.knows.add(sender)
+            if self._hot.get(rumor.key) is not rumor:
+                continue  # overwritten or over meanwhile
+            if was_news:
+                self.useful_count += 1
+                rumor.useless_count = 0
+            else:
+                rumor.useless_count += 1
+            if self._loses_interest(rumor):
+                del self._hot[rumor.key]
+            elif not rumor.is_scheduled:
+                self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
+        self._flush_peer(sender, now_ms)
+
+    def handle_heard(self, sender: Address) -> bool:
+        """Any frame came from ``sender``: it is reachable. True if it had been left out."""
+        peer = self._peers.get(sender)
+        if peer is None or peer.timeouts == 0:
+            return False
+        was_silent = peer.timeouts >= TIMEOUTS_MAX
+        peer.timeouts = 0
+        return was_silent
+
+    def handle_send_failed(self, to: Address, now_ms: int) -> None:
+        """What was on its way to ``to`` may be lost: neither useful nor useless; try again later."""
+        for sequence, push in [(s, p) for s, p in self._pushes.items() if p.to == to]:
+            self._give_back(sequence, push, now_ms)
+
+    def handle_timer(self, now_ms: int) -> None:
+        for sequence, push in [(s, p) for s, p in self._pushes.items() if p.deadline_ms <= now_ms]:
+            self._give_back(sequence, push, now_ms)
+        for due in (self._due, self._due_again):
+            while due and due[0][0] <= now_ms:
+                _, rumor = due.popleft()
+                rumor.is_scheduled = False
+                if self._hot.get(rumor.key) is rumor:
+                    self._contact(rumor)
+        for address in list(self._peers):
+            self._flush_peer(address, now_ms)
+
+    def next_deadline_ms(self) -> int | None:
+        deadlines = [due[0][0] for due in (self._due, self._due_again) if due]
+        if self._pushes:
+            # Pushes are in order of time, so the first has the earliest deadline.
+            deadlines.append(next(iter(self._pushes.values())).deadline_ms)
+        return min(deadlines, default=None)
+
+    def check_invariants(self) -> None:
+        assert len(self._hot) <= self._tuning.rumors_hot_max
+        assert all(key == rumor.key for key, rumor in self._hot.items())
+        for address, peer in self._peers.items():
+            assert peer.pushes == sum(push.to == address for push in self._pushes.values()) <= PUSHES_MAX
+        for rumor in self._hot.values():
+            assert rumor.is_scheduled or rumor.waiting, "a hot rumor that nothing will move again"
+
+    # -- policy
+
+    def _loses_interest(self, rumor: Rumor) -> bool:
+        return rumor.useless_count >= self._tuning.rumor_k
+
+    def _candidates(self, rumor: Rumor) -> list[Address]:
+        return [a for a in self._targets if a not in rumor.knows and a not in rumor.waiting]
+
+    # -- contacts
+
+    def _schedule(self, rumor: Rumor, due: deque[tuple[int, Rumor]], at_ms: int) -> None:
+        rumor.is_scheduled = True
+        due.append((at_ms, rumor))
+
+    def _contact(self, rumor: Rumor) -> None:
+        """Queue a version for some peers; it is over if there is nobody left to tell."""
+        candidates = [a for a in self._candidates(rumor) if not self._is_silent(a)]
+        room = self._tuning.fanout - len(rumor.waiting)
+        for address in self._rng.sample(candidates, max(0, min(room, len(candidates)))):
+            rumor.waiting.add(address)
+            self._peers.setdefault(address, _Peer()).queue.append(rumor)
+        if not rumor.waiting:
+            del self._hot[rumor.key]
+
+    def _is_silent(self, address: Address) -> bool:
+        peer = self._peers.get(address)
+        return peer is not None and peer.timeouts >= TIMEOUTS_MAX
+
+    def _flush_peer(self, address: Address, now_ms: int) -> None:
+        peer = self._peers.get(address)
+        while peer is not None and peer.queue and peer.pushes < PUSHES_MAX:
+            self._push(address, peer, now_ms)
+
+    def _push(self, address: Address, peer: _Peer, now_ms: int) -> None:
+        """Send one batch: entries up to the limits, or one offer alone (its answer takes a transfer)."""
+        entries: list[Carried] = []
+        offers: list[Offer] = []
+        rumors: list[Rumor] = []
+        size = 0
+        while (
+            peer.queue and size < self._tuning.batch_bytes_max and len(rumors) < self._tuning.batch_rows_max
+        ):
+            rumor = peer.queue[0]
+            item = self._load(rumor.key) if self._hot.get(rumor.key) is rumor else None
+            if item is None or address in rumor.knows:
+                peer.queue.popleft()
+                self._skip(rumor, address, now_ms)
+                continue
+            if isinstance(item, Offer):
+                if rumors:
+                    break
+                offers.append(item)
+                rumors.append(peer.queue.popleft())
+                break
+            entries.append(item)
+            rumors.append(peer.queue.popleft())
+            size += len(item.key) + len(item.data)
+        if not rumors:
+            return
+        sequence = self._next_sequence
+        self._next_sequence += 1
+        self._pushes[sequence] = _Push(address, rumors, now_ms + self._tuning.rumor_timeout_ms)
+        peer.pushes += 1
+        self.sent_count += len(rumors)
+        self._outbox.send(address, RumorPush(sequence, tuple(entries), tuple(offers)))
+
+    def _skip(self, rumor: Rumor, address: Address, now_ms: int) -> None:
+        """A queued version need not go to ``address`` after all."""
+        rumor.waiting.discard(address)
+        if self._hot.get(rumor.key) is rumor and not rumor.is_scheduled:
+            self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
+
+    def _end_push(self, sequence: int, push: _Push) -> None:
+        del self._pushes[sequence]
+        peer = self._peers.get(push.to)
+        if peer is not None:
+            peer.pushes -= 1
+
+    def _give_back(self, sequence: int, push: _Push, now_ms: int) -> None:
+        """No answer: the contact did not happen."""
+        self._end_push(sequence, push)
+        peer = self._peers.get(push.to)
+        if peer is not None:
+            peer.timeouts += 1
+            if peer.timeouts >= TIMEOUTS_MAX:
+                while peer.queue:
+                    self._skip(peer.queue.popleft(), push.to, now_ms)
+        for rumor in push.rumors:
+            self._skip(rumor, push.to, now_ms)
+
+    def _forget_peer(self, address: Address) -> None:
+        """A peer is no longer live: nothing waits for it."""
+        for sequence, push in [(s, p) for s, p in self._pushes.items() if p.to == address]:
+            self._give_back(sequence, push, 0)
+        peer = self._peers.pop(address)
+        while peer.queue:
+            self._skip(peer.queue.popleft(), address, 0)

@@ -1,0 +1,327 @@
+"""The codec of messages: a version byte, then one msgpack array (type number, fields...).
+
+Decoding is total: whatever the bytes, it gives a message whose every field is of its exact type and within
+its bounds, or raises ``EncodingError``. Sizes are bounded before msgpack sees a byte, there are no maps (so
+no duplicate keys) and no extension types, and arrays become tuples, so that a hostile frame of 1 MiB costs
+at most some 24 MiB for the moment of its decoding. Fields that a later version appends are ignored; a type
+that this version does not know is refused.
+
+Entries are not looked into: whoever merges one decodes it, one by one, so that a poisonous entry spoils
+itself and not its frame.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgpack
+
+from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, WIRE_VERSION
+from kvgossip.errors import EncodingError
+from kvgossip.model.dot import Dot
+from kvgossip.model.ids import Key
+from kvgossip.model.member import ADDRESS_CHARS_MAX, NODE_NAME_CHARS_MAX, Member
+from kvgossip.wire import messages as m
+
+_U64_MAX = (1 << 64) - 1
+_ITEMS_MAX = 16_384
+
+Check = Callable[[Any], Any]
+Fields = tuple[Check, ...]
+
+
+def encode(message: m.Message) -> bytes:
+    number = _NUMBERS[type(message)]
+    packed: bytes = _pack((number, *_ENCODERS[number](message)))
+    return _VERSION + packed
+
+
+def decode(frame: bytes) -> m.Message:
+    """Raises ``EncodingError``: the sender's fault; nothing happened."""
+    if not 2 <= len(frame) <= FRAME_BYTES_MAX:
+        raise EncodingError(f"a frame has 2 to {FRAME_BYTES_MAX} bytes, this one {len(frame)}")
+    if frame[0] != WIRE_VERSION:
+        raise EncodingError(f"wire version {frame[0]}: this node speaks {WIRE_VERSION}")
+    try:
+        fields = msgpack.unpackb(
+            memoryview(frame)[1:],
+            use_list=False,
+            strict_map_key=True,
+            max_array_len=_ITEMS_MAX,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except (ValueError, msgpack.UnpackException, UnicodeDecodeError, RecursionError) as error:
+        raise EncodingError(f"no msgpack within the limits: {type(error).__name__}: {error}") from None
+    if type(fields) is not tuple or not fields or type(fields[0]) is not int:
+        raise EncodingError("a message is an array that begins with its type number")
+    decoder = _DECODERS.get(fields[0])
+    if decoder is None:
+        raise EncodingError(f"message type {fields[0]} is unknown")
+    try:
+        message: m.Message = decoder(fields[1:])
+        return message
+    except (TypeError, ValueError, IndexError) as error:
+        raise EncodingError(f"message type {fields[0]}: {error}") from None
+
+
+# -- fields: each check returns the value as the message holds it, or raises ---------------------------------
+
+
+def _uint(maximum: int) -> Check:
+    def check(raw: Any) -> int:
+        if type(raw) is not int or not 0 <= raw <= maximum:
+            raise EncodingError(f"no integer from 0 to {maximum}")
+        return raw
+
+    return check
+
+
+def _blob(maximum: int, *, multiple: int = 1) -> Check:
+    def check(raw: Any) -> bytes:
+        if type(raw) is not bytes or len(raw) > maximum or len(raw) % multiple:
+            raise EncodingError(f"no bytes of length at most {maximum}, a multiple of {multiple}")
+        return raw
+
+    return check
+
+
+def _text(chars_max: int) -> Check:
+    def check(raw: Any) -> str:
+        if type(raw) is not str or len(raw) > chars_max:
+            raise EncodingError(f"no text of at most {chars_max} characters")
+        return raw
+
+    return check
+
+
+def _flag(raw: Any) -> bool:
+    if type(raw) is not bool:
+        raise EncodingError("no bool")
+    return raw
+
+
+def _key(raw: Any) -> Key:
+    if type(raw) is not bytes or not 2 <= len(raw) <= KEY_BYTES_MAX + 1:
+        raise EncodingError(f"no key of 1 to {KEY_BYTES_MAX} bytes")
+    return Key(raw)
+
+
+def _u128(raw: Any) -> int:
+    if type(raw) is not bytes or len(raw) != 16:
+        raise EncodingError("no 16 bytes")
+    return int.from_bytes(raw, "big")
+
+
+def _many(check: Check, *, items_max: int = _ITEMS_MAX) -> Check:
+    def check_all(raw: Any) -> tuple[Any, ...]:
+        if type(raw) is not tuple or len(raw) > items_max:
+            raise EncodingError(f"no array of at most {items_max} items")
+        return tuple([check(item) for item in raw])
+
+    return check_all
+
+
+def _record(make: Callable[..., Any], fields: Fields) -> Check:
+    """Further fields, of a later version, are ignored."""
+
+    def check(raw: Any) -> Any:
+        if type(raw) is not tuple or len(raw) < len(fields):
+            raise EncodingError(f"no array of {len(fields)} fields")
+        return make(*[field(item) for field, item in zip(fields, raw, strict=False)])
+
+    return check
+
+
+def _optional(check: Check) -> Check:
+    return lambda raw: None if raw is None else check(raw)
+
+
+def _carried(raw: Any) -> m.Carried:
+    """Written out: there are thousands in a frame."""
+    if type(raw) is not tuple or len(raw) < 2 or type(raw[0]) is not bytes or type(raw[1]) is not bytes:
+        raise EncodingError("no key and entry")
+    if not 2 <= len(raw[0]) <= KEY_BYTES_MAX + 1:
+        raise EncodingError(f"no key of 1 to {KEY_BYTES_MAX} bytes")
+    return m.Carried(Key(raw[0]), raw[1])
+
+
+def _member(raw: Any) -> Member:
+    member: Member = _MEMBER_FIELDS(raw)
+    member.check()
+    return member
+
+
+_u64 = _uint(_U64_MAX)
+_u32 = _uint((1 << 32) - 1)
+_size = _uint(MERGED_ENTRY_BYTES_MAX)
+_bits = _uint(64)
+_replica = _u64
+_any_blob = _blob(FRAME_BYTES_MAX)
+_fingerprints = _blob(FRAME_BYTES_MAX, multiple=8)
+_pairs = _blob(FRAME_BYTES_MAX, multiple=16)
+_ranges = _blob(FRAME_BYTES_MAX, multiple=9)
+_position = _blob(KEY_BYTES_MAX + 1)
+
+_dot = _record(Dot, (_replica, _u64))
+_entries = _many(_carried)
+_offers = _many(_record(m.Offer, (_key, _u128, _size, _many(_dot))))
+_known = _record(m.Known, (_replica, _u32, _u64, _u64))
+_digests = _many(_record(m.MemberDigest, (_replica, _u32, _u64, _u64)))
+_MEMBER_FIELDS = _record(
+    Member,
+    (
+        _replica,
+        _u32,
+        _u64,
+        _text(NODE_NAME_CHARS_MAX),
+        _text(ADDRESS_CHARS_MAX),
+        _text(ADDRESS_CHARS_MAX),
+        _text(NODE_NAME_CHARS_MAX),
+        _flag,
+    ),
+)
+_members = _many(_member)
+_children = _many(_record(m.RangeChildren, (_u64, _bits, _fingerprints)))
+_rows = _many(_record(m.RangeRows, (_u64, _bits, _pairs)))
+
+
+# -- values as msgpack takes them ------------------------------------------------------------------------
+
+
+def _plain_offers(offers: Sequence[m.Offer]) -> list[tuple[Any, ...]]:
+    return [(o.key, o.digest.to_bytes(16, "big"), o.size, o.dots) for o in offers]
+
+
+def _plain_entries(entries: Sequence[m.Carried]) -> list[tuple[bytes, bytes]]:
+    return [(entry.key, entry.data) for entry in entries]
+
+
+def _plain_known(known: m.Known | None) -> tuple[int, ...] | None:
+    return None if known is None else (known.replica, known.generation, known.start_number, known.counter)
+
+
+def _plain_digests(digests: Sequence[m.MemberDigest]) -> list[tuple[int, ...]]:
+    return [(d.replica, d.generation, d.version, d.heartbeat) for d in digests]
+
+
+def _plain_members(members: Sequence[Member]) -> list[tuple[Any, ...]]:
+    return [
+        (x.replica, x.generation, x.version, x.name, x.peer, x.api, x.software, x.has_left) for x in members
+    ]
+
+
+def _plain_children(ranges: Sequence[m.RangeChildren]) -> list[tuple[int, int, bytes]]:
+    return [(r.prefix, r.bits, r.fingerprints) for r in ranges]
+
+
+def _plain_rows(ranges: Sequence[m.RangeRows]) -> list[tuple[int, int, bytes]]:
+    return [(r.prefix, r.bits, r.rows) for r in ranges]
+
+
+def _b16(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+# -- the table: number, class, how its fields are written, how they are read. Numbers are never reused. ---
+
+_TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] = (
+    (1, m.Hello, lambda x: (_plain_known(x.me), _plain_known(x.you)), (_known, _optional(_known))),
+    (10, m.MemberSyn, lambda x: (_plain_digests(x.digests),), (_digests,)),
+    (
+        11,
+        m.MemberAck,
+        lambda x: (_plain_digests(x.digests), _plain_members(x.records), x.asked),
+        (_digests, _members, _many(_replica)),
+    ),
+    (12, m.MemberAck2, lambda x: (_plain_members(x.records),), (_members,)),
+    (
+        20,
+        m.RumorPush,
+        lambda x: (x.sequence, _plain_entries(x.entries), _plain_offers(x.offers)),
+        (_u64, _entries, _offers),
+    ),
+    (21, m.RumorAnswer, lambda x: (x.sequence, x.was_news), (_u64, _any_blob)),
+    (30, m.ChunkAsk, lambda x: (x.key, _b16(x.digest), x.offset), (_key, _u128, _size)),
+    (31, m.Chunk, lambda x: (x.key, _b16(x.digest), x.offset, x.data), (_key, _u128, _size, _any_blob)),
+    (
+        40,
+        m.ExchangeOpen,
+        lambda x: (x.session, x.salt, _b16(x.root), x.row_count, _b16(x.clock_hash)),
+        (_u64, _u64, _u128, _u64, _u128),
+    ),
+    (
+        41,
+        m.ExchangeOpened,
+        lambda x: (x.session, _b16(x.root), x.row_count, _b16(x.clock_hash), x.fingerprints),
+        (_u64, _u128, _u64, _u128, _fingerprints),
+    ),
+    (
+        42,
+        m.Compare,
+        lambda x: (x.session, x.sequence, _plain_children(x.children), _plain_rows(x.rows)),
+        (_u64, _u64, _children, _rows),
+    ),
+    (
+        43,
+        m.Compared,
+        lambda x: (
+            x.session,
+            x.sequence,
+            _plain_children(x.children),
+            _plain_rows(x.rows),
+            _plain_entries(x.entries),
+            _plain_offers(x.offers),
+            x.wanted,
+            x.undescribed,
+        ),
+        (_u64, _u64, _children, _rows, _entries, _offers, _fingerprints, _ranges),
+    ),
+    (44, m.Fetch, lambda x: (x.session, x.sequence, x.ranges, x.after), (_u64, _u64, _pairs, _position)),
+    (
+        45,
+        m.Fetched,
+        lambda x: (
+            x.session,
+            x.sequence,
+            _plain_entries(x.entries),
+            _plain_offers(x.offers),
+            x.done_count,
+            x.next_hash,
+            x.next_after,
+        ),
+        (_u64, _u64, _entries, _offers, _u32, _u64, _position),
+    ),
+    (
+        46,
+        m.Give,
+        lambda x: (x.session, x.sequence, _plain_entries(x.entries), _plain_offers(x.offers)),
+        (_u64, _u64, _entries, _offers),
+    ),
+    (47, m.Given, lambda x: (x.session, x.sequence, x.refused_count), (_u64, _u64, _u32)),
+    (
+        48,
+        m.ClockShare,
+        lambda x: (x.session, x.sequence, x.index, x.clock, _b16(x.root)),
+        (_u64, _u64, _u32, _any_blob, _u128),
+    ),
+    (
+        49,
+        m.ClockShared,
+        lambda x: (x.session, x.sequence, x.part_count, x.clock, _b16(x.root)),
+        (_u64, _u64, _u32, _any_blob, _u128),
+    ),
+    (50, m.ExchangeUnknown, lambda x: (x.session,), (_u64,)),
+    (60, m.RootAsk, lambda x: (x.sequence,), (_u64,)),
+    (
+        61,
+        m.RootAnswer,
+        lambda x: (x.sequence, _b16(x.root), x.row_count, _b16(x.clock_hash)),
+        (_u64, _u128, _u64, _u128),
+    ),
+)
+
+_VERSION = bytes([WIRE_VERSION])
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+_NUMBERS: dict[type, int] = {cls: number for number, cls, _, _ in _TABLE}
+_ENCODERS = {number: write for number, _, write, _ in _TABLE}
+_DECODERS: dict[int, Check] = {number: _record(cls, fields) for number, cls, _, fields in _TABLE}

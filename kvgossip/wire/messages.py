@@ -1,0 +1,307 @@
+"""All messages between replicas, as frozen values. One-way: an answer is another message.
+
+Entries travel as opaque canonical bytes. An entry above ``inline_bytes_max`` is not carried but *offered*,
+and fetched in chunks by who needs it. Lists of fixed-width things (fingerprints, rows of hashes) travel
+packed in one bytes field, so that no frame decodes into many small objects.
+"""
+
+from dataclasses import dataclass
+
+from kvgossip.model.dot import Dot
+from kvgossip.model.ids import Generation, Key, ReplicaId, StartNumber
+from kvgossip.model.member import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An entry, whole."""
+
+    key: Key
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An entry too large to carry: fetch it by ``ChunkAsk`` if its ``dots`` or ``digest`` are news to you."""
+
+    key: Key
+    digest: int
+    size: int
+    dots: tuple[Dot, ...]
+
+
+# -- acquaintance ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The latest start of a replica that the sender has heard of, and the greatest counter it has seen."""
+
+    replica: ReplicaId
+    generation: Generation
+    start_number: StartNumber
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of a connection. ``you`` is None until the sender has heard who the other one is."""
+
+    me: Known
+    you: Known | None
+
+
+# -- members (SYN, ACK, ACK2: van Renesse et al. 2008) ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDigest:
+    """A summary of one member record. A newer heartbeat alone is a proof of life."""
+
+    replica: ReplicaId
+    generation: Generation
+    version: int
+    heartbeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSyn:
+    digests: tuple[MemberDigest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAck:
+    """Records that the SYN showed to be older at its sender, and what its sender is asked for."""
+
+    digests: tuple[MemberDigest, ...]
+    records: tuple[Member, ...]
+    asked: tuple[ReplicaId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAck2:
+    records: tuple[Member, ...]
+
+
+# -- rumors (Demers et al. 1987) -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RumorPush:
+    sequence: int
+    entries: tuple[Carried, ...]
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RumorAnswer:
+    """One byte an item of the push, entries first: 1 if it was news, 0 if "knew that"."""
+
+    sequence: int
+    was_news: bytes
+
+
+# -- transfer of large entries ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAsk:
+    key: Key
+    digest: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of an entry from ``offset``; empty if the sender no longer holds this version of it."""
+
+    key: Key
+    digest: int
+    offset: int
+    data: bytes
+
+
+# -- anti-entropy exchange -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOpen:
+    """Compare roots. ``salt`` blinds the truncated fingerprints of this exchange."""
+
+    session: int
+    salt: int
+    root: int
+    row_count: int
+    clock_hash: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOpened:
+    """The answer, with the fingerprints of the first level below the root if the roots differ."""
+
+    session: int
+    root: int
+    row_count: int
+    clock_hash: int
+    fingerprints: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RangeChildren:
+    """The 64-bit fingerprints of the ranges one level below a range."""
+
+    prefix: int
+    bits: int
+    fingerprints: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRows:
+    """All rows of a range: hash and 64-bit salted digest of each, 16 bytes together."""
+
+    prefix: int
+    bits: int
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A request: say what differs in these ranges."""
+
+    session: int
+    sequence: int
+    children: tuple[RangeChildren, ...]
+    rows: tuple[RangeRows, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The answer. For a range compared by children: its differing children, each by rows or split again.
+
+    For a range compared by rows: the sender's entries that are other or more, and in ``wanted`` (8 bytes
+    each) the hashes that it lacks. Differing children beyond what one answer describes are only named in
+    ``undescribed`` (prefix and bits, 9 bytes each). What is not mentioned is equal.
+    """
+
+    session: int
+    sequence: int
+    children: tuple[RangeChildren, ...]
+    rows: tuple[RangeRows, ...]
+    entries: tuple[Carried, ...]
+    offers: tuple[Offer, ...]
+    wanted: bytes
+    undescribed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A request for all entries in some ranges of hashes (16 bytes each, both ends included).
+
+    ``after``: resume behind this key at the first hash of the first range; empty at the beginning.
+    """
+
+    session: int
+    sequence: int
+    ranges: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The answer: all of the first ``done_count`` ranges.
+
+    If that is not all of them, the next one is sent up to the position (``next_hash``, ``next_after``).
+    """
+
+    session: int
+    sequence: int
+    entries: tuple[Carried, ...]
+    offers: tuple[Offer, ...]
+    done_count: int
+    next_hash: int
+    next_after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """A request to merge entries."""
+
+    session: int
+    sequence: int
+    entries: tuple[Carried, ...]
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The answer, once they are durable. ``refused_count`` of them could not be merged."""
+
+    session: int
+    sequence: int
+    refused_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockShare:
+    """A part of the clock that opened the exchange; empty if not every difference was settled.
+
+    ``root`` is the sender's root by now. ``index`` counts parts from 0.
+    """
+
+    session: int
+    sequence: int
+    index: int
+    clock: bytes
+    root: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockShared:
+    """The answer, with the same part of the answering node's clock, of ``part_count`` parts."""
+
+    session: int
+    sequence: int
+    part_count: int
+    clock: bytes
+    root: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeUnknown:
+    """The session is over or was never opened here (too many, a restart): begin anew later."""
+
+    session: int
+
+
+# -- convergence check -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RootAsk:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class RootAnswer:
+    sequence: int
+    root: int
+    row_count: int
+    clock_hash: int
+
+
+ExchangeRequest = Compare | Fetch | Give | ClockShare
+ExchangeAnswer = Compared | Fetched | Given | ClockShared
+ExchangeMessage = ExchangeOpen | ExchangeOpened | ExchangeRequest | ExchangeAnswer | ExchangeUnknown
+Message = (
+    Hello
+    | MemberSyn
+    | MemberAck
+    | MemberAck2
+    | RumorPush
+    | RumorAnswer
+    | ChunkAsk
+    | Chunk
+    | ExchangeMessage
+    | RootAsk
+    | RootAnswer
+)
