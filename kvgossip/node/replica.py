@@ -15,7 +15,6 @@ from random import Random
 import kvgossip
 from kvgossip.config import Tuning
 from kvgossip.errors import CorruptRowError, RemoteError, StoreError
-from kvgossip.model.clock import NodeClock
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.encoding import decode_entry, decode_member, encode_member
@@ -25,6 +24,7 @@ from kvgossip.model.member import Member
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
 from kvgossip.node.commits import explain_failure
+from kvgossip.node.convergence import ConvergenceChecks, state_of
 from kvgossip.node.effects import (
     Commit,
     Done,
@@ -38,19 +38,16 @@ from kvgossip.node.effects import (
     Ticket,
     Visible,
 )
-from kvgossip.node.identity import Identity, next_identity
+from kvgossip.node.exchanges import Exchanges
+from kvgossip.node.identity import next_identity
 from kvgossip.node.local_writes import format_etag, stage_write
 from kvgossip.node.merging import Merging
 from kvgossip.node.staging import Staged, Staging
-from kvgossip.node.status import Checked, MemberRoot, MemberStatus, Status
+from kvgossip.node.status import MemberRoot, MemberStatus, Status
 from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob, RumorOrigin
 from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
-from kvgossip.protocol.anti_entropy import AntiEntropy
-from kvgossip.protocol.exchange import Exchange, Opening
-from kvgossip.protocol.exchange_answers import ExchangeAnswers
 from kvgossip.protocol.membership import MemberChange, Membership
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.protocol.root_check import RootCheck, RootChecks
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import ChunkServer, Transfers
 from kvgossip.store.base import Batch, Store
@@ -105,7 +102,6 @@ class Replica:
         self._next_ticket = 1
         self._effects: list[Effect] = []
         self._counters: dict[str, int] = {}
-        self._check_tickets: dict[int, Ticket] = {}
         seed = secret.digest_seed
         self._outbox = outbox = Outbox()
         self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
@@ -118,12 +114,18 @@ class Replica:
         self._rumors = RumorMonger(tuning, rng, outbox, self._load)
         self._transfers = Transfers(tuning, seed, outbox)
         self._chunks = ChunkServer(seed, outbox)
-        self._answers = ExchangeAnswers(
-            store=store, load=self._load, read_clock=self._read_clock, tuning=tuning, outbox=outbox
-        )
-        self._anti_entropy = AntiEntropy(tuning, rng, self._begin_exchange, now.monotonic_ms)
-        self._checks = RootChecks(outbox)
         self._merging = Merging(self._staging, self._transfers, self._rumors, seed)
+        self._exchanges = Exchanges(
+            store,
+            self._staging,
+            self._merging,
+            load=self._load,
+            tuning=tuning,
+            rng=rng,
+            outbox=outbox,
+            now_ms=now.monotonic_ms,
+        )
+        self._checks = ConvergenceChecks(self._membership, self._acquaintances.replica_at, outbox)
         self._stage_identity()
 
     # -- inputs: clients
@@ -139,9 +141,7 @@ class Replica:
     def check(self, now: Now) -> Ticket:
         """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest."""
         ticket = self._take_ticket()
-        others = [member.peer for member, _, _ in self._membership.members() if not member.has_left]
-        check = self._checks.begin(sorted(set(others)), now.monotonic_ms)
-        self._check_tickets[check.sequence] = ticket
+        self._checks.begin(ticket, now.monotonic_ms)
         self._settle(now)
         return ticket
 
@@ -169,12 +169,10 @@ class Replica:
         now_ms = now.monotonic_ms
         self._membership.handle_timer(now_ms)
         self._rumors.handle_timer(now_ms)
-        self._answers.handle_timer(now_ms)
+        self._exchanges.handle_timer(now_ms, can_ask=self._read_only_because is None)
         self._chunks.handle_timer(now_ms)
         for outcome in self._transfers.handle_timer(now_ms):
             self._merging.take_outcome(outcome, now)
-        if self._read_only_because is None:
-            self._anti_entropy.handle_timer(now_ms)
         self._settle(now)
 
     def handle_connected(self, to: Address, now: Now) -> None:
@@ -215,7 +213,7 @@ class Replica:
             for ticket, _ in staged.results:
                 self._effects.append(Done(ticket, Refused(reason, failure.detail)))
             if any(isinstance(waiter.origin, FetchOrigin) for waiter in staged.waiters):
-                self._break_exchange()
+                self._exchanges.break_off()
         if not failure.is_final:
             self._stage_identity()
             self._stage_members()
@@ -256,7 +254,7 @@ class Replica:
         others = [
             MemberStatus(
                 member=member,
-                state=_state(member, is_alive),
+                state=state_of(member, is_alive),
                 heard_ms_ago=None if heard_ms is None else now.monotonic_ms - heard_ms,
                 is_self=False,
             )
@@ -282,23 +280,19 @@ class Replica:
         deadlines = [
             self._membership.next_deadline_ms(),
             self._rumors.next_deadline_ms(),
-            self._answers.next_deadline_ms(),
+            self._exchanges.next_deadline_ms(can_ask=self._read_only_because is None),
             self._transfers.next_deadline_ms(),
             self._chunks.next_deadline_ms(),
             self._checks.next_deadline_ms(),
         ]
-        if self._read_only_because is None:
-            deadlines.append(self._anti_entropy.next_deadline_ms())
         return min(deadline for deadline in deadlines if deadline is not None)
 
     def check_invariants(self) -> None:
         self._staging.check_invariants()
         self._membership.check_invariants()
         self._rumors.check_invariants()
-        self._answers.check_invariants()
         self._transfers.check_invariants()
-        if self._anti_entropy.current is not None:
-            self._anti_entropy.current.check_invariants()
+        self._exchanges.check_invariants()
 
     # -- local writes
 
@@ -341,10 +335,8 @@ class Replica:
             self._acquaintances.greet(sender, self._known_me())
             return
         if self._rumors.handle_heard(sender):
-            self._anti_entropy.want(sender, now_ms)
-        exchange = self._anti_entropy.current
-        if exchange is not None and exchange.peer == sender:
-            exchange.handle_heard(now_ms)
+            self._exchanges.schedule.want(sender, now_ms)
+        self._exchanges.handle_heard(sender, now_ms)
         self._dispatch(sender, message, now)
         self._membership.handle_heard(replica, now_ms)
 
@@ -373,20 +365,10 @@ class Replica:
                 self._answer_root_ask(sender, message)
             case m.RootAnswer():
                 self._checks.handle_answer(sender, message)
-            case m.ExchangeOpen():
-                self._answers.handle_open(sender, message, now_ms)
-            case m.Compare() | m.Fetch() | m.Give() | m.ClockShare():
-                self._answer_exchange(sender, message, now)
-            case m.ExchangeOpened() | m.ExchangeUnknown():
-                exchange = self._exchange_with(sender, message.session)
-                if exchange is not None and isinstance(message, m.ExchangeOpened):
-                    exchange.handle_opened(message, now_ms)
-                elif exchange is not None:
-                    exchange.handle_unknown()
-            case m.Compared() | m.Fetched() | m.Given() | m.ClockShared():
-                self._take_exchange_answer(sender, message, now)
             case m.Hello():
                 raise AssertionError("taken before")
+            case _:
+                self._exchanges.receive(sender, message, now, can_merge=self._can_merge())
 
     def _take_hello(self, sender: Address, hello: m.Hello, now: Now) -> None:
         me = self._known_me()
@@ -397,77 +379,13 @@ class Replica:
             self._found_copy(f"the node at {sender} knows a later state of this replica")
         if self._acquaintances.handle_hello(sender, hello, me):
             self._membership.handle_acquainted(sender, hello.me.replica)
-            self._answers.forget_peer(sender)
-            exchange = self._anti_entropy.current
-            if exchange is not None and exchange.peer == sender and exchange.has_begun:
-                exchange.break_off()
+            self._exchanges.handle_new_start(sender)
         self._membership.handle_heard(hello.me.replica, now.monotonic_ms)
 
     def _answer_root_ask(self, sender: Address, ask: m.RootAsk) -> None:
         root = self._store.tree.root
         clock_hash = self._staging.committed_clock_hash
         self._outbox.send(sender, m.RootAnswer(ask.sequence, root.sum, root.row_count, clock_hash))
-
-    # -- exchanges
-
-    def _begin_exchange(self, peer: Address, now_ms: int) -> Exchange:
-        root = self._store.tree.root
-        clock, clock_hash = self._read_clock()
-        session, salt = self._rng.getrandbits(64), self._rng.getrandbits(64)
-        return Exchange(
-            peer,
-            Opening(session, salt, root.sum, root.row_count, clock, clock_hash),
-            store=self._store,
-            load=self._load,
-            tuning=self._tuning,
-            outbox=self._outbox,
-            now_ms=now_ms,
-        )
-
-    def _exchange_with(self, sender: Address, session: int) -> Exchange | None:
-        exchange = self._anti_entropy.current
-        if exchange is None or exchange.peer != sender or exchange.session != session:
-            return None
-        return exchange
-
-    def _break_exchange(self) -> None:
-        if self._anti_entropy.current is not None:
-            self._anti_entropy.current.break_off()
-
-    def _take_exchange_answer(self, sender: Address, answer: m.ExchangeAnswer, now: Now) -> None:
-        exchange = self._exchange_with(sender, answer.session)
-        if exchange is None:
-            return
-        if self._read_only_because is not None:
-            exchange.break_off()
-            return
-        taken = exchange.handle_answer(answer, now.monotonic_ms)
-        if isinstance(taken, NodeClock):
-            self._take_over_clock(taken)
-        elif taken is not None:
-            origin = FetchOrigin(answer.session, answer.sequence)
-            self._merging.begin(sender, origin, *taken, now)
-
-    def _answer_exchange(self, sender: Address, request: m.ExchangeRequest, now: Now) -> None:
-        try:
-            taken = self._answers.handle_request(sender, request, now.monotonic_ms)
-        except CorruptRowError:
-            self._outbox.send(sender, m.ExchangeUnknown(request.session))
-            raise
-        if not self._can_merge():
-            return
-        if isinstance(taken, NodeClock):
-            self._take_over_clock(taken)
-        elif taken is not None:
-            origin = GiveOrigin(taken.session, taken.sequence)
-            self._merging.begin(sender, origin, taken.entries, taken.offers, now)
-
-    def _take_over_clock(self, clock: NodeClock) -> None:
-        me = self._identity.replica
-        if clock.greatest(me) > self._staging.clock.greatest(me):
-            self._found_copy("a peer's clock covers writes of this replica that it does not hold")
-            return
-        self._staging.stage_clock(clock)
 
     def _can_merge(self) -> bool:
         """False while nothing can be staged; what came is dropped, and its sender tries again."""
@@ -486,14 +404,13 @@ class Replica:
             self._take_member_change(change, now_ms)
         if self._rumors.was_dropped:
             self._rumors.was_dropped = False
-            self._anti_entropy.want_any(now_ms)
-        self._anti_entropy.handle_progress(now_ms)
-        for check in self._checks.take_ended(now_ms):
-            self._end_check(check)
+            self._exchanges.schedule.want_any(now_ms)
+        self._exchanges.schedule.handle_progress(now_ms)
+        self._effects += self._checks.take_ended(now_ms, self._my_root())
         answered = self._staging.take_answers()
         if answered is not None:
             self._answer(answered, now)
-            self._anti_entropy.handle_progress(now_ms)
+            self._exchanges.schedule.handle_progress(now_ms)
         for to, message in self._outbox.take():
             if self._acquaintances.is_stranger(to) and not isinstance(message, m.Hello):
                 self._acquaintances.greet(to, self._known_me())
@@ -514,26 +431,10 @@ class Replica:
         match job.origin:
             case RumorOrigin(sequence):
                 self._outbox.send(job.sender, m.RumorAnswer(sequence, bytes(job.was_news)))
-            case FetchOrigin(session, sequence):
-                exchange = self._exchange_with(job.sender, session)
-                if exchange is not None:
-                    exchange.handle_merged(
-                        sequence,
-                        news_count=job.news_count,
-                        refused_count=job.refused_count,
-                        lagging=job.lagging,
-                        now_ms=now_ms,
-                    )
-                    becomes_hot = exchange.brought_count <= self._tuning.hot_after_exchange_max
-            case GiveOrigin(session, sequence):
-                brought = self._answers.handle_merged(
-                    job.sender,
-                    session,
-                    sequence,
-                    news_count=job.news_count,
-                    refused_count=job.refused_count,
-                )
-                becomes_hot = brought <= self._tuning.hot_after_exchange_max
+            case FetchOrigin() as origin:
+                becomes_hot = self._exchanges.end_fetch(job, origin, now_ms)
+            case GiveOrigin() as origin:
+                becomes_hot = self._exchanges.end_give(job, origin)
         if becomes_hot:
             for key, digest in job.news:
                 self._rumors.make_hot(key, digest, job.sender, now_ms)
@@ -546,43 +447,11 @@ class Replica:
         if change.kind in ("alive", "down"):
             live = self._membership.live_addresses()
             self._rumors.set_targets(live)
-            self._anti_entropy.set_targets(live)
+            self._exchanges.schedule.set_targets(live)
             if change.kind == "alive":
-                self._anti_entropy.want(member.peer, now_ms)
+                self._exchanges.schedule.want(member.peer, now_ms)
         else:
             self._staging.stage_meta(_member_record(member), encode_member(member))
-
-    def _end_check(self, check: RootCheck) -> None:
-        root = self._store.tree.root
-        me = MemberRoot(
-            self._identity.replica,
-            self._profile.name,
-            "alive",
-            format_etag(root.sum),
-            root.row_count,
-            format_etag(self._staging.committed_clock_hash),
-        )
-        others = []
-        for member, is_alive, _ in self._membership.members():
-            if member.has_left:
-                continue
-            answer = check.answers.get(member.peer)
-            is_there = answer is not None and self._acquaintances.replica_at(member.peer) == member.replica
-            if answer is None or not is_there:
-                others.append(MemberRoot(member.replica, member.name, _state(member, is_alive), None, 0, ""))
-            else:
-                others.append(
-                    MemberRoot(
-                        member.replica,
-                        member.name,
-                        _state(member, is_alive),
-                        format_etag(answer.root),
-                        answer.row_count,
-                        format_etag(answer.clock_hash),
-                    )
-                )
-        others.sort(key=lambda answer: (answer.name, answer.replica))
-        self._effects.append(Done(self._check_tickets.pop(check.sequence), Checked((me, *others))))
 
     # -- state of this node
 
@@ -606,18 +475,21 @@ class Replica:
         )
 
     def _known_me(self) -> m.Known:
-        identity: Identity = self._identity
+        identity = self._identity
         counter = self._staging.committed_clock.greatest(identity.replica)
         return m.Known(identity.replica, identity.generation, identity.start_number, counter)
+
+    def _my_root(self) -> MemberRoot:
+        root = self._store.tree.root
+        clock_hash = format_etag(self._staging.committed_clock_hash)
+        replica, name = self._identity.replica, self._profile.name
+        return MemberRoot(replica, name, "alive", format_etag(root.sum), root.row_count, clock_hash)
 
     def _found_copy(self, how: str) -> None:
         """This data directory is a copy of another: its dots are not safe to issue. Take no more writes."""
         if self._read_only_because is None:
             self._read_only_because = f"this data directory is a copy of another one: {how}"
             self._notify("copy-found", reason=how)
-
-    def _read_clock(self) -> tuple[NodeClock, int]:
-        return self._staging.committed_clock, self._staging.committed_clock_hash
 
     def _load(self, key: Key) -> m.Carried | m.Offer | None:
         """The committed entry of a key as it travels."""
@@ -640,18 +512,12 @@ class Replica:
             **self._counters,
             "rumors_sent": self._rumors.sent_count,
             "rumors_useful": self._rumors.useful_count,
-            "exchanges_completed": self._anti_entropy.completed_count,
-            "exchanges_broken": self._anti_entropy.broken_count,
+            "exchanges_completed": self._exchanges.schedule.completed_count,
+            "exchanges_broken": self._exchanges.schedule.broken_count,
             "entries_refused": self._merging.refused_count,
             "stamps_ahead": self._staging.stamps_ahead,
             "stamps_given_up": self._staging.stamps_given_up,
         }
-
-
-def _state(member: Member, is_alive: bool) -> str:
-    if member.has_left:
-        return "left"
-    return "alive" if is_alive else "down"
 
 
 def _member_record(member: Member) -> str:

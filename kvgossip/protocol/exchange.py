@@ -225,12 +225,11 @@ class Exchange:
         self._keys_to_give.extend(lagging)
         self._advance(now_ms)
 
-    def handle_unknown(self) -> None:
-        """The peer does not know the session: it restarted, or answers too many already."""
-        self.break_off()
-
     def break_off(self) -> None:
-        """Give the session up; what was merged stays merged, and no clock is taken over."""
+        """Give the session up; what was merged stays merged, and no clock is taken over.
+
+        For instance because the peer does not know the session: it restarted, or answers too many already.
+        """
         if not self.is_over:
             self.phase = Phase.BROKEN
 

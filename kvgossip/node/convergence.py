@@ -1,0 +1,66 @@
+"""The convergence check of an operator: every member's root, side by side."""
+
+from collections.abc import Callable
+
+from kvgossip.model.ids import Address, ReplicaId
+from kvgossip.model.member import Member
+from kvgossip.node.effects import Done, Ticket
+from kvgossip.node.local_writes import format_etag
+from kvgossip.node.status import Checked, MemberRoot
+from kvgossip.protocol.membership import Membership
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.protocol.root_check import RootCheck, RootChecks
+from kvgossip.wire.messages import RootAnswer
+
+ReplicaAt = Callable[[Address], ReplicaId | None]
+
+
+class ConvergenceChecks:
+    """Checks under way, and the ticket of each."""
+
+    def __init__(self, membership: Membership, replica_at: ReplicaAt, outbox: Outbox) -> None:
+        self._membership = membership
+        self._replica_at = replica_at
+        self._checks = RootChecks(outbox)
+        self._tickets: dict[int, Ticket] = {}
+
+    def begin(self, ticket: Ticket, now_ms: int) -> None:
+        """Ask every member that has not left."""
+        addresses = {member.peer for member, _, _ in self._membership.members() if not member.has_left}
+        check = self._checks.begin(sorted(addresses), now_ms)
+        self._tickets[check.sequence] = ticket
+
+    def handle_answer(self, sender: Address, answer: RootAnswer) -> None:
+        self._checks.handle_answer(sender, answer)
+
+    def take_ended(self, now_ms: int, me: MemberRoot) -> list[Done]:
+        """Checks that all have answered, or whose time is up; ``me`` is this node's own answer."""
+        return [
+            Done(self._tickets.pop(check.sequence), Checked((me, *self._others(check))))
+            for check in self._checks.take_ended(now_ms)
+        ]
+
+    def next_deadline_ms(self) -> int | None:
+        return self._checks.next_deadline_ms()
+
+    def _others(self, check: RootCheck) -> list[MemberRoot]:
+        others = [
+            self._answer_of(member, is_alive, check.answers.get(member.peer))
+            for member, is_alive, _ in self._membership.members()
+            if not member.has_left
+        ]
+        return sorted(others, key=lambda answer: (answer.name, answer.replica))
+
+    def _answer_of(self, member: Member, is_alive: bool, answer: RootAnswer | None) -> MemberRoot:
+        state = state_of(member, is_alive)
+        if answer is None or self._replica_at(member.peer) != member.replica:
+            return MemberRoot(member.replica, member.name, state, None, 0, "")
+        root, clock_hash = format_etag(answer.root), format_etag(answer.clock_hash)
+        return MemberRoot(member.replica, member.name, state, root, answer.row_count, clock_hash)
+
+
+def state_of(member: Member, is_alive: bool) -> str:
+    """A member's state as people read it."""
+    if member.has_left:
+        return "left"
+    return "alive" if is_alive else "down"

@@ -1,0 +1,191 @@
+"""Exchanges of one node: those it asks for and those it answers, and what they bring into the staging.
+
+A node that can take no more writes goes on answering from what is committed, and asks for nothing.
+"""
+
+from random import Random
+
+from kvgossip.config import Tuning
+from kvgossip.errors import CorruptRowError
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.ids import Address
+from kvgossip.node.effects import Now
+from kvgossip.node.merging import Merging
+from kvgossip.node.staging import Staging
+from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob
+from kvgossip.protocol.anti_entropy import AntiEntropy
+from kvgossip.protocol.exchange import Exchange, Load, Opening
+from kvgossip.protocol.exchange_answers import ExchangeAnswers
+from kvgossip.protocol.outbox import Outbox
+from kvgossip.store.base import Store
+from kvgossip.wire import messages as m
+
+
+class Exchanges:
+    """Both sides of anti-entropy, joined to the staging by the merge jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        staging: Staging,
+        merging: Merging,
+        *,
+        load: Load,
+        tuning: Tuning,
+        rng: Random,
+        outbox: Outbox,
+        now_ms: int,
+    ) -> None:
+        self._store = store
+        self._staging = staging
+        self._merging = merging
+        self._load = load
+        self._tuning = tuning
+        self._rng = rng
+        self._outbox = outbox
+        self._answers = ExchangeAnswers(
+            store=store, load=load, read_clock=self._read_clock, tuning=tuning, outbox=outbox
+        )
+        self.schedule = AntiEntropy(tuning, rng, self._begin, now_ms)
+
+    # -- messages
+
+    def receive(self, sender: Address, message: m.ExchangeMessage, now: Now, *, can_merge: bool) -> None:
+        """Raises ``RemoteError`` (the session is broken) or ``CorruptRowError`` (likewise)."""
+        match message:
+            case m.ExchangeOpen():
+                self._answers.handle_open(sender, message, now.monotonic_ms)
+            case m.Compare() | m.Fetch() | m.Give() | m.ClockShare():
+                self._answer(sender, message, now, can_merge=can_merge)
+            case m.ExchangeOpened():
+                exchange = self._current(sender, message.session)
+                if exchange is not None:
+                    exchange.handle_opened(message, now.monotonic_ms)
+            case m.ExchangeUnknown():
+                exchange = self._current(sender, message.session)
+                if exchange is not None:
+                    exchange.break_off()
+            case m.Compared() | m.Fetched() | m.Given() | m.ClockShared():
+                self._take_answer(sender, message, now, can_merge=can_merge)
+
+    def handle_heard(self, sender: Address, now_ms: int) -> None:
+        """Any frame came from ``sender``."""
+        exchange = self.schedule.current
+        if exchange is not None and exchange.peer == sender:
+            exchange.handle_heard(now_ms)
+
+    def handle_new_start(self, sender: Address) -> None:
+        """Another start, or another replica, is at ``sender``: what was under way with it is over."""
+        self._answers.forget_peer(sender)
+        exchange = self.schedule.current
+        if exchange is not None and exchange.peer == sender and exchange.has_begun:
+            exchange.break_off()
+
+    def break_off(self) -> None:
+        """What the exchange under way brought could not be committed."""
+        if self.schedule.current is not None:
+            self.schedule.current.break_off()
+
+    def handle_timer(self, now_ms: int, *, can_ask: bool) -> None:
+        self._answers.handle_timer(now_ms)
+        if can_ask:
+            self.schedule.handle_timer(now_ms)
+
+    def next_deadline_ms(self, *, can_ask: bool) -> int | None:
+        deadlines = [self._answers.next_deadline_ms()]
+        if can_ask:
+            deadlines.append(self.schedule.next_deadline_ms())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def check_invariants(self) -> None:
+        self._answers.check_invariants()
+        if self.schedule.current is not None:
+            self.schedule.current.check_invariants()
+
+    # -- merge jobs that are durable
+
+    def end_fetch(self, job: MergeJob, origin: FetchOrigin, now_ms: int) -> bool:
+        """What our exchange fetched is durable. True if it brought little enough to become hot."""
+        exchange = self._current(job.sender, origin.session)
+        if exchange is None:
+            return job.news_count <= self._tuning.hot_after_exchange_max
+        exchange.handle_merged(
+            origin.sequence,
+            news_count=job.news_count,
+            refused_count=job.refused_count,
+            lagging=job.lagging,
+            now_ms=now_ms,
+        )
+        return exchange.brought_count <= self._tuning.hot_after_exchange_max
+
+    def end_give(self, job: MergeJob, origin: GiveOrigin) -> bool:
+        """What a peer gave is durable. True if its exchange brought little enough to become hot."""
+        brought = self._answers.handle_merged(
+            job.sender,
+            origin.session,
+            origin.sequence,
+            news_count=job.news_count,
+            refused_count=job.refused_count,
+        )
+        return brought <= self._tuning.hot_after_exchange_max
+
+    # -- private
+
+    def _begin(self, peer: Address, now_ms: int) -> Exchange:
+        root = self._store.tree.root
+        clock, clock_hash = self._read_clock()
+        session, salt = self._rng.getrandbits(64), self._rng.getrandbits(64)
+        return Exchange(
+            peer,
+            Opening(session, salt, root.sum, root.row_count, clock, clock_hash),
+            store=self._store,
+            load=self._load,
+            tuning=self._tuning,
+            outbox=self._outbox,
+            now_ms=now_ms,
+        )
+
+    def _current(self, sender: Address, session: int) -> Exchange | None:
+        exchange = self.schedule.current
+        if exchange is None or exchange.peer != sender or exchange.session != session:
+            return None
+        return exchange
+
+    def _take_answer(self, sender: Address, answer: m.ExchangeAnswer, now: Now, *, can_merge: bool) -> None:
+        exchange = self._current(sender, answer.session)
+        if exchange is None:
+            return
+        if not can_merge:
+            exchange.break_off()
+            return
+        taken = exchange.handle_answer(answer, now.monotonic_ms)
+        if isinstance(taken, NodeClock):
+            self._take_over(taken)
+        elif taken is not None:
+            entries, offers = taken
+            self._merging.begin(sender, FetchOrigin(answer.session, answer.sequence), entries, offers, now)
+
+    def _answer(self, sender: Address, request: m.ExchangeRequest, now: Now, *, can_merge: bool) -> None:
+        try:
+            taken = self._answers.handle_request(sender, request, now.monotonic_ms)
+        except CorruptRowError:
+            self._outbox.send(sender, m.ExchangeUnknown(request.session))
+            raise
+        if taken is None or not can_merge:
+            return
+        if isinstance(taken, NodeClock):
+            self._take_over(taken)
+        else:
+            origin = GiveOrigin(taken.session, taken.sequence)
+            self._merging.begin(sender, origin, taken.entries, taken.offers, now)
+
+    def _take_over(self, clock: NodeClock) -> None:
+        """Every difference with a peer is settled: hold what its clock says."""
+        own = self._staging.replica
+        if clock.greatest(own) > self._staging.clock.greatest(own):
+            self._merging.found_copy = True
+            return
+        self._staging.stage_clock(clock)
+
+    def _read_clock(self) -> tuple[NodeClock, int]:
+        return self._staging.committed_clock, self._staging.committed_clock_hash
