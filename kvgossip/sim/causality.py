@@ -1,0 +1,69 @@
+"""Causality: what an ``mv`` write may have superseded, by the operations alone.
+
+A put supersedes what the context that its client sent had seen; a delete without a context what its node held
+(the vector in its answer). A sibling may be absent exactly if such a write, of the same key, came after it.
+Of a write whose outcome nobody knows, both must be allowed.
+"""
+
+from kvgossip.model.dot import Dot, VersionVector
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key
+from kvgossip.model.mv import MvEntry
+from kvgossip.sim.history import History, Operation, Outcome
+from kvgossip.sim.ledger import Ledger
+
+_NOTHING = VersionVector()
+
+
+def covered_by(operation: Operation) -> VersionVector:
+    """What an acknowledged ``mv`` write superseded; its own dot, if it is in there, does not count."""
+    if operation.context is not None:
+        return operation.context
+    if not operation.is_delete:
+        return _NOTHING
+    assert operation.written is not None
+    return operation.written.context or _NOTHING
+
+
+class Causality:
+    """Over one run, whose history and ledger grow."""
+
+    def __init__(self, history: History, ledger: Ledger) -> None:
+        self._history = history
+        self._ledger = ledger
+
+    def is_lost(self, key: Key, dot: Dot, entry: Entry) -> bool:
+        """True if an ``mv`` entry that has seen ``dot`` neither holds it nor what may have superseded it."""
+        if not isinstance(entry, MvEntry) or any(sibling.dot == dot for sibling in entry.siblings):
+            return False
+        return self._superseder(key, dot, entry.vector) is None
+
+    def _superseder(self, key: Key, dot: Dot, vector: VersionVector) -> Operation | None:
+        for operation in self._history.of_key(key):
+            if operation.outcome is Outcome.ACKED:
+                if operation.dot == dot or not vector.covers(operation.dot):
+                    continue
+                if covered_by(operation).covers(dot):
+                    return operation
+            elif operation.outcome is not Outcome.REFUSED and self._may_cover(operation, dot, vector):
+                return operation
+        return None
+
+    def _may_cover(self, operation: Operation, dot: Dot, vector: VersionVector) -> bool:
+        """True if a write that is pending or unknown may have superseded ``dot``."""
+        if operation.context is not None:
+            return operation.context.covers(dot)
+        if not operation.is_delete:
+            return False
+        # A delete without a context covers what its node held. If it took effect it left a tombstone there.
+        return any(
+            write.dot != dot
+            and vector.covers(write.dot)
+            and write.vector is not None
+            and write.vector.covers(dot)
+            for write in self._ledger.writes.values()
+            if write.key == operation.key
+            and write.value is None
+            and self._ledger.owner(write.dot.replica) == operation.node
+            and self._history.of_dot(write.dot) is None
+        )

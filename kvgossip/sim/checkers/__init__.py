@@ -1,0 +1,1 @@
+"""One class a promise of the design, named after it, judging a run from the outside."""

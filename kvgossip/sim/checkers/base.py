@@ -1,0 +1,69 @@
+"""What a checker is told, and how it complains.
+
+Safety is checked at every event that could break it, so a violation is found where it happens; liveness once,
+at the end, when all faults are healed and time has run. A checker knows the history (what clients saw), the
+ledger (what disks hold) and what it is told here; it asks nothing of a replica.
+"""
+
+from dataclasses import dataclass
+
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key
+from kvgossip.sim.causality import Causality
+from kvgossip.sim.frames import Told
+from kvgossip.sim.history import History, Operation
+from kvgossip.sim.ledger import Durable, Ledger
+
+
+class Violation(Exception):
+    """A promise was broken. ``promise`` is the name of the checker."""
+
+    def __init__(self, promise: str, saw: str) -> None:
+        super().__init__(f"{promise}: {saw}")
+        self.promise = promise
+        self.saw = saw
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What a node answers at the end: its root, its clock, and every entry by a read."""
+
+    node: str
+    root: str
+    clock: NodeClock
+    rows: dict[Key, Entry]
+
+
+class Checker:
+    """The base of all checkers: looks at nothing. Each overrides what its promise is about."""
+
+    def __init__(self, history: History, ledger: Ledger) -> None:
+        self._history = history
+        self._ledger = ledger
+        self._causality = Causality(history, ledger)
+
+    def on_durable(self, durable: Durable) -> None:
+        """A batch became durable; the ledger shows it already."""
+
+    def on_sent(self, node: str, told: Told) -> None:
+        """A node lets a frame go."""
+
+    def on_read(self, node: str, key: Key, entry: Entry | None) -> None:
+        """A node showed an entry to a client."""
+
+    def on_acked(self, operation: Operation) -> None:
+        """A client was told that its write is done; the history shows it already."""
+
+    def on_refused(self, operation: Operation) -> None:
+        """A client was told that its write is not done."""
+
+    def on_restarted(self, node: str, rows: dict[Key, Entry], clock: NodeClock) -> None:
+        """A node opened its disk after a crash and found this."""
+
+    def on_settled(self, states: list[NodeState]) -> None:
+        """All is healed, no client writes, and time has run: this is what the nodes hold."""
+
+    def fail(self, saw: str) -> Violation:
+        """The violation to raise."""
+        return Violation(type(self).__name__, saw)

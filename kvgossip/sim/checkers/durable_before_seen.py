@@ -1,0 +1,90 @@
+"""The rule under all promises: nothing leaves a node before it is durable there.
+
+Every answer, read and frame is held against the sender's own disk at that moment, and every durable row and
+clock against the disk of the node that issued its dots. Late is fine (a frame may show an entry that was
+superseded since), early is not. And a dot names one write for ever.
+"""
+
+from kvgossip.model.dot import Dot
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key
+from kvgossip.model.mv import MvEntry
+from kvgossip.sim.checkers.base import Checker
+from kvgossip.sim.frames import Told
+from kvgossip.sim.history import Operation
+from kvgossip.sim.ledger import Durable, dots_covered, writes_in
+from kvgossip.sim.order import holds_or_supersedes
+
+
+class DurableBeforeSeen(Checker):
+    def on_acked(self, operation: Operation) -> None:
+        disk = self._ledger.disks[operation.node]
+        row = disk.rows.get(operation.key)
+        if not disk.clock.covers(operation.dot):
+            raise self.fail(f"{operation} was acknowledged, but the clock on the disk does not cover its dot")
+        if not holds_or_supersedes(row, operation.dot, operation.stamp, operation.value):
+            raise self.fail(f"{operation} was acknowledged, but the disk holds {row}")
+
+    def on_read(self, node: str, key: Key, entry: Entry | None) -> None:
+        if entry is not None:
+            self._check_shown(node, key, entry, "a read")
+
+    def on_sent(self, node: str, told: Told) -> None:
+        disk = self._ledger.disks[node]
+        for key, entry in told.entries:
+            self._check_shown(node, key, entry, told.name)
+        for key, digest in told.digests:
+            if (key, digest) not in disk.digests:
+                raise self.fail(
+                    f"{told.name} of {node} tells of a version of {key!r} that was never on its disk"
+                )
+        for clock in told.clocks:
+            if not disk.clock.includes(clock):
+                dots = dots_covered(disk.clock, clock)
+                raise self.fail(
+                    f"{told.name} of {node} shows a clock that covers {dots[0]}; its disk's does not"
+                )
+        for root in told.roots:
+            if root not in disk.roots:
+                raise self.fail(f"{told.name} of {node} shows the root {root:032x}, which its disk never had")
+        for dot in told.dots:
+            if not disk.clock.covers(dot):
+                raise self.fail(f"{told.name} of {node} names {dot}, which its disk does not cover")
+        for dot in told.heard_of:
+            if not self._ledger.holds_dot(dot):
+                raise self.fail(f"{told.name} of {node} names {dot}, which is not durable at its issuer")
+
+    def on_durable(self, durable: Durable) -> None:
+        for change in durable.changes:
+            for write in writes_in(change.key, change.new):
+                issued = self._ledger.writes.get(write.dot)
+                if issued is None:
+                    raise self.fail(
+                        f"{durable.node} holds {write.dot} of {change.key!r} before its issuer does"
+                    )
+                if issued[:4] != write[:4]:
+                    raise self.fail(
+                        f"{write.dot} names two writes: {issued[:4]} and, at {durable.node}, {write[:4]}"
+                    )
+            if isinstance(change.new, MvEntry):
+                self._check_issued(durable.node, change.new.vector.dots)
+        self._check_issued(durable.node, dots_covered(durable.old_clock, durable.new_clock))
+
+    def _check_shown(self, node: str, key: Key, entry: Entry, where: str) -> None:
+        row = self._ledger.disks[node].rows.get(key)
+        for write in writes_in(key, entry):
+            if not holds_or_supersedes(row, write.dot, write.stamp, write.value):
+                raise self.fail(f"{where} of {node} shows {write.dot} of {key!r}, but its disk holds {row}")
+        if (
+            isinstance(entry, MvEntry)
+            and isinstance(row, MvEntry)
+            and not row.vector.covers_all(entry.vector)
+        ):
+            raise self.fail(
+                f"{where} of {node} shows the vector {entry.vector}, but its disk holds {row.vector}"
+            )
+
+    def _check_issued(self, node: str, dots: tuple[Dot, ...] | list[Dot]) -> None:
+        for dot in dots:
+            if not self._ledger.holds_dot(dot):
+                raise self.fail(f"{node} covers {dot} before it is durable at its issuer")

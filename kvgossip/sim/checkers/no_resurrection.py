@@ -1,0 +1,77 @@
+"""P3, no resurrection: a value that an acknowledged delete covered never comes back.
+
+A node that held a delete once never again shows what it covered, whatever happened to its rows since: so the
+memory of deletes seen is kept here, not read from the node. At the end no node shows such a value at all.
+"""
+
+from collections import defaultdict
+
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.mv import MvEntry
+from kvgossip.sim.causality import covered_by
+from kvgossip.sim.checkers.base import Checker, NodeState
+from kvgossip.sim.history import History, Operation, Outcome
+from kvgossip.sim.ledger import Durable, Ledger
+from kvgossip.sim.order import entry_rank, kv_rank
+
+
+class NoResurrection(Checker):
+    def __init__(self, history: History, ledger: Ledger) -> None:
+        super().__init__(history, ledger)
+        self._seen: defaultdict[tuple[str, Key], dict[int, Operation]] = defaultdict(dict)
+        """The acknowledged deletes that a node held once, by their number."""
+
+    def on_durable(self, durable: Durable) -> None:
+        for change in durable.changes:
+            self._learn(durable.node, change.key, change.new)
+            self._check(durable.node, change.key, change.new)
+
+    def on_acked(self, operation: Operation) -> None:
+        if operation.is_delete:  # its row was durable before this answer: look again
+            for node, disk in self._ledger.disks.items():
+                row = disk.rows.get(operation.key)
+                if row is not None:
+                    self._learn(node, operation.key, row)
+
+    def on_read(self, node: str, key: Key, entry: Entry | None) -> None:
+        if entry is not None:
+            self._check(node, key, entry)
+
+    def on_settled(self, states: list[NodeState]) -> None:
+        for operation in self._history.acked():
+            if not operation.is_delete:
+                continue
+            for state in states:
+                entry = state.rows.get(operation.key)
+                if entry is not None and _shows_covered(operation, entry):
+                    raise self.fail(f"at the end {state.node} shows {entry}, which {operation} had covered")
+
+    def _learn(self, node: str, key: Key, entry: Entry) -> None:
+        seen = self._seen[node, key]
+        for operation in self._history.of_key(key):
+            is_acked_delete = operation.is_delete and operation.outcome is Outcome.ACKED
+            if is_acked_delete and operation.number not in seen and _holds(operation, entry):
+                seen[operation.number] = operation
+
+    def _check(self, node: str, key: Key, entry: Entry) -> None:
+        for operation in self._seen[node, key].values():
+            if _shows_covered(operation, entry):
+                raise self.fail(f"{node} held {operation} and shows {entry} again")
+
+
+def _holds(delete: Operation, entry: Entry) -> bool:
+    """True if ``entry`` is this delete, or came after it."""
+    if isinstance(entry, KvEntry):
+        return entry_rank(entry) >= kv_rank(delete.dot, delete.stamp, None)
+    return entry.vector.covers(delete.dot)
+
+
+def _shows_covered(delete: Operation, entry: Entry) -> bool:
+    """True if a reader sees a value that this delete covered."""
+    if isinstance(entry, KvEntry):
+        return entry.value is not None and entry_rank(entry) < kv_rank(delete.dot, delete.stamp, None)
+    assert isinstance(entry, MvEntry)
+    covered = covered_by(delete)
+    return any(s.value is not None and covered.covers(s.dot) for s in entry.siblings)

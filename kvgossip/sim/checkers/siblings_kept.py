@@ -1,0 +1,53 @@
+"""P4, no silent loss: concurrent ``mv`` writes are all kept until a client resolves them; in ``kv`` the loser
+is chosen by one total order.
+
+At each change of a row: what it held, or newly claims to have seen, is still there or was superseded by a
+write that may do so. A ``kv`` row only ever moves up in the order. At the end: every write that nothing
+superseded is there.
+"""
+
+from kvgossip.model.ids import Key
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.mv import MvEntry
+from kvgossip.sim.checkers.base import Checker, NodeState
+from kvgossip.sim.history import Outcome
+from kvgossip.sim.ledger import Durable, RowChange
+from kvgossip.sim.order import entry_rank
+
+
+class SiblingsKept(Checker):
+    def on_durable(self, durable: Durable) -> None:
+        for change in durable.changes:
+            if isinstance(change.new, KvEntry):
+                assert change.old is None or isinstance(change.old, KvEntry)
+                if change.old is not None and entry_rank(change.new) < entry_rank(change.old):
+                    raise self.fail(
+                        f"{durable.node} replaced {change.old} of {change.key!r} by the lesser {change.new}"
+                    )
+            else:
+                self._check_mv(durable.node, change, change.new)
+
+    def on_settled(self, states: list[NodeState]) -> None:
+        for state in states:
+            for key, entry in state.rows.items():
+                if isinstance(entry, MvEntry):
+                    self._check_known(state.node, key, entry)
+
+    def _check_mv(self, node: str, change: RowChange, new: MvEntry) -> None:
+        if isinstance(change.old, MvEntry):
+            if not new.vector.covers_all(change.old.vector):
+                raise self.fail(
+                    f"the vector of {change.key!r} at {node} went back: {change.old} and then {new}"
+                )
+            for sibling in change.old.siblings:
+                if self._causality.is_lost(change.key, sibling.dot, new):
+                    raise self.fail(f"{node} dropped {sibling} of {change.key!r}: nothing superseded it")
+        self._check_known(node, change.key, new)
+
+    def _check_known(self, node: str, key: Key, entry: MvEntry) -> None:
+        """Every acknowledged write that the vector covers is there, or was superseded."""
+        for operation in self._history.of_key(key):
+            if operation.outcome is not Outcome.ACKED or not entry.vector.covers(operation.dot):
+                continue
+            if self._causality.is_lost(key, operation.dot, entry):
+                raise self.fail(f"{node} has seen {operation}, does not hold it, and nothing superseded it")

@@ -1,0 +1,368 @@
+"""A simulated cluster: feeds replicas their inputs and performs their effects, and tells the checkers.
+
+It stands where the runtime stands on a real machine, with the same duties: one deadline is pulled after each
+input, a commit is performed by the disk, a frame is carried by the network, a connection is opened when the
+first frame needs one (then both sides hear ``handle_connected``), and who cannot be reached is reported by
+``handle_send_failed``: at once by a host that refuses, after a time-out by one that is cut off.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from kvgossip.errors import StoreError
+from kvgossip.model.clock import NodeClock
+from kvgossip.model.dot import VersionVector
+from kvgossip.model.encoding import decode_clock
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Address, Key
+from kvgossip.model.value import Value
+from kvgossip.node.effects import Commit, Done, Notify, Now, Refused, Send, Visible, Written
+from kvgossip.node.replica import Replica
+from kvgossip.sim.checkers.base import Checker, NodeState, Violation
+from kvgossip.sim.fault import Injected
+from kvgossip.sim.frames import read_frame
+from kvgossip.sim.history import History, Operation
+from kvgossip.sim.ledger import CLOCK_RECORD, Ledger
+from kvgossip.sim.network import SimNetwork
+from kvgossip.sim.node import Input, SimNode
+from kvgossip.sim.scheduler import MS, SECOND, Scheduler
+from kvgossip.sim.trace import Trace
+from kvgossip.store.base import Batch
+
+CONNECT_TIMEOUT_US = 1 * SECOND
+REFUSED_US = 1 * MS
+"""How long it takes to hear that nobody listens."""
+ROWS_MAX = 100_000
+TIMERS_AT_ONCE_MAX = 100
+"""A replica that asks for this many timers without any time passing is in a loop."""
+
+OnAnswer = Callable[[Operation], None]
+Pair = tuple[Address, Address]
+
+
+class Cluster:
+    """Nodes, network, history and checkers of one run."""
+
+    def __init__(self, scheduler: Scheduler, trace: Trace, injected: Injected) -> None:
+        self.scheduler = scheduler
+        self.trace = trace
+        self.injected = injected
+        self.history = History()
+        self.ledger = Ledger()
+        self.checkers: list[Checker] = []
+        self.nodes: list[SimNode] = []
+        self.concurrent_count = 0
+        """Acknowledged writes whose node had not seen some other acknowledged write of the key."""
+        self._network: SimNetwork | None = None
+        self._by_address: dict[Address, SimNode] = {}
+        self._connections: dict[Pair, tuple[int, int]] = {}
+        """The starts of both ends, by their addresses in order."""
+        self._failing: set[Pair] = set()
+        """(from, to) of frames that are waiting for a connection that will not come."""
+        self._answers: dict[int, OnAnswer] = {}
+        self._timers_at_once = (0, 0)
+
+    @property
+    def network(self) -> SimNetwork:
+        assert self._network is not None
+        return self._network
+
+    def build(self, network: SimNetwork, nodes: Iterable[SimNode], checkers: Iterable[Checker]) -> None:
+        """Give the cluster its parts, which need it for their own making."""
+        self._network = network
+        self.checkers = list(checkers)
+        for node in nodes:
+            self.nodes.append(node)
+            self._by_address[node.address] = node
+
+    def up_nodes(self) -> list[SimNode]:
+        return [node for node in self.nodes if node.is_up]
+
+    # -- starts, crashes, frozen nodes
+
+    def start(self, node: SimNode) -> None:
+        if node.is_up:
+            return
+        self._note(node, f"start {node.start_count + 1}")
+        if node.start_count:
+            rows, clock = self._read_disk(node)
+            for checker in self.checkers:
+                checker.on_restarted(node.name, rows, clock)
+        replica = node.open(self.scheduler.now_us)
+        self.ledger.note_owner(replica.status().replica, node.name)
+        self._perform(node, replica)
+
+    def crash(self, node: SimNode, *, is_power_loss: bool) -> None:
+        if not node.is_up:
+            return
+        self._note(node, "power loss" if is_power_loss else "crash")
+        for operation in node.crash(is_power_loss=is_power_loss):
+            self.history.lose(operation)
+            self._tell_client(operation)
+
+    def freeze(self, node: SimNode) -> None:
+        self._note(node, "freeze")
+        node.is_frozen = True
+
+    def thaw(self, node: SimNode) -> None:
+        """Wake a frozen node: everything that arrived meanwhile comes at once."""
+        if not node.is_frozen:
+            return
+        self._note(node, f"thaw, {len(node.backlog)} inputs behind")
+        node.is_frozen = False
+        backlog, node.backlog = node.backlog, []
+        for action in backlog:
+            self._feed(node, action)
+        if node.replica is not None:
+            self._perform(node, node.replica)
+
+    def excuse(self, node: SimNode, until_us: int) -> None:
+        """Clients must bear with this node for a while."""
+        node.excused_until_us = max(node.excused_until_us, until_us)
+        for operation in node.asked.values():
+            operation.is_excused = True
+
+    # -- clients
+
+    def write(
+        self, node: SimNode, key: Key, value: Value | None, context: VersionVector | None, on_answer: OnAnswer
+    ) -> Operation:
+        """Ask a node that is up for a put, or a delete if ``value`` is None. ``on_answer`` is called once."""
+        assert node.replica is not None
+        now_us = self.scheduler.now_us
+        operation = self.history.invoke(
+            node=node.name,
+            key=key,
+            value=value,
+            context=context,
+            before=None if node.is_frozen else node.replica.get(key),
+            now_us=now_us,
+        )
+        operation.is_excused = now_us < node.excused_until_us or not node.is_started
+        operation.is_alone = self._is_alone(node)
+        self._note(node, f"invoke {operation.number} {key!r} context {context is not None}")
+        self._answers[operation.number] = on_answer
+        node.asked[operation.number] = operation
+        self._feed(node, partial(self._invoke, node, operation))
+        return operation
+
+    def read(self, node: SimNode, key: Key) -> Entry | None:
+        """Read at a node that is up and not frozen."""
+        assert node.replica is not None
+        entry = node.replica.get(key)
+        self.history.read_count += 1
+        self._note(node, f"read {key!r} {entry is not None}")
+        for checker in self.checkers:
+            checker.on_read(node.name, key, entry)
+        return entry
+
+    def _invoke(self, node: SimNode, operation: Operation, replica: Replica, now: Now) -> None:
+        if operation.value is None:
+            ticket = replica.delete(operation.key, now, context=operation.context)
+        else:
+            ticket = replica.put(operation.key, operation.value, now, context=operation.context)
+        node.tickets[ticket] = operation
+
+    def _answer(self, node: SimNode, done: Done) -> None:
+        operation = node.tickets.pop(done.ticket)
+        del node.asked[operation.number]
+        now_us = self.scheduler.now_us
+        match done.result:
+            case Written() as written:
+                self.history.acknowledge(operation, written, now_us)
+                self._count_concurrent(operation)
+                for checker in self.checkers:
+                    checker.on_acked(operation)
+            case Refused() as refused:
+                self.history.refuse(operation, refused, now_us)
+                for checker in self.checkers:
+                    checker.on_refused(operation)
+        self._note(node, f"answer {operation.number} {operation.outcome.value}")
+        self._tell_client(operation)
+
+    def _tell_client(self, operation: Operation) -> None:
+        on_answer = self._answers.pop(operation.number)
+        self.scheduler.after(0, partial(on_answer, operation))
+
+    def _count_concurrent(self, operation: Operation) -> None:
+        clock = self.ledger.disks[operation.node].clock
+        self.concurrent_count += any(
+            other.written is not None and not clock.covers(other.dot)
+            for other in self.history.of_key(operation.key)
+        )
+
+    def _is_alone(self, node: SimNode) -> bool:
+        return all(
+            other is node
+            or not other.is_up
+            or (
+                self.network.is_cut(node.address, other.address)
+                and self.network.is_cut(other.address, node.address)
+            )
+            for other in self.nodes
+        )
+
+    # -- inputs and effects
+
+    def _feed(self, node: SimNode, action: Input) -> None:
+        if node.replica is None:
+            return
+        if node.is_frozen:
+            node.backlog.append(action)
+            return
+        action(node.replica, node.now(self.scheduler.now_us))
+        self._perform(node, node.replica)
+
+    def _perform(self, node: SimNode, replica: Replica) -> None:
+        for effect in replica.take_effects():
+            match effect:
+                case Send():
+                    self._send(node, effect)
+                case Commit():
+                    self._commit(node, effect.batch)
+                case Done():
+                    self._answer(node, effect)
+                case Notify(Visible() as visible):
+                    self._show(node, replica, visible)
+                case Notify(event):
+                    self._note(node, f"event {event}")
+        self._set_timer(node, replica)
+
+    def _show(self, node: SimNode, replica: Replica, visible: Visible) -> None:
+        self._note(node, f"shows {visible.key!r} {' '.join(map(str, visible.dots))}")
+        entry = replica.get(visible.key)
+        for checker in self.checkers:
+            checker.on_read(node.name, visible.key, entry)
+
+    def _commit(self, node: SimNode, batch: Batch) -> None:
+        self._note(node, f"commit {len(batch.changes)} rows")
+        node.disk.commit(batch, partial(self._report, node, node.start_count, batch))
+
+    def note_durable(self, node_name: str, batch: Batch) -> None:
+        """A disk has made ``batch`` durable."""
+        self.trace.note(self.scheduler.now_us, node_name, f"durable {len(batch.changes)} rows")
+        durable = self.ledger.apply(node_name, batch)
+        for checker in self.checkers:
+            checker.on_durable(durable)
+
+    def _report(self, node: SimNode, start_count: int, batch: Batch, error: StoreError | None) -> None:
+        if node.start_count != start_count:
+            return
+        if error is None:
+            node.is_started = True
+            self._feed(node, lambda replica, now: replica.handle_committed(batch, now))
+        else:
+            self._note(node, f"commit failed: {type(error).__name__}")
+            self._feed(node, lambda replica, now: replica.handle_commit_failed(batch, error, now))
+
+    def _set_timer(self, node: SimNode, replica: Replica) -> None:
+        deadline_ms = replica.next_deadline_ms()
+        if deadline_ms is None:
+            return
+        moment_us = max(node.clock.moment_us(deadline_ms), self.scheduler.now_us)
+        if node.timer_us is None or moment_us < node.timer_us:
+            node.timer_us = moment_us
+            self.scheduler.at(moment_us, partial(self._ring, node, moment_us))
+
+    def _ring(self, node: SimNode, moment_us: int) -> None:
+        if node.timer_us != moment_us or node.replica is None or node.is_frozen:
+            return
+        node.timer_us = None
+        deadline_ms = node.replica.next_deadline_ms()
+        if deadline_ms is not None and deadline_ms <= node.now(moment_us).monotonic_ms:
+            self._guard_against_loops(node)
+            node.replica.handle_timer(node.now(moment_us))
+        self._perform(node, node.replica)
+
+    def _guard_against_loops(self, node: SimNode) -> None:
+        last_us, count = self._timers_at_once
+        count = count + 1 if last_us == self.scheduler.now_us else 0
+        self._timers_at_once = (self.scheduler.now_us, count)
+        if count > TIMERS_AT_ONCE_MAX:
+            raise Violation("Invariants", f"the timer of {node.name} rings again and again at one moment")
+
+    # -- frames and connections
+
+    def _send(self, node: SimNode, send: Send) -> None:
+        told = read_frame(self.ledger, send.data)
+        self.trace.note(self.scheduler.now_us, node.name, f"send {told.name} to {send.to}", send.data)
+        for checker in self.checkers:
+            checker.on_sent(node.name, told)
+        if not self.network.send(node.address, send.to, send.data):
+            self._fail_later((node.address, send.to), CONNECT_TIMEOUT_US)
+
+    def deliver(self, source: Address, target: Address, data: bytes) -> None:
+        """The network's last step: a frame has arrived at ``target``."""
+        sender, receiver = self._by_address[source], self._by_address[target]
+        if not receiver.is_up:
+            self._fail_later((source, target), REFUSED_US)
+            return
+        if not self._is_connected(sender, receiver):
+            if not sender.is_up:
+                return  # a frame of a process that is gone, on a connection that is gone
+            self._connect(sender, receiver)
+        self.trace.note(self.scheduler.now_us, receiver.name, f"receive from {source}", data)
+        self._feed(receiver, lambda replica, now: replica.receive(source, data, now))
+
+    def _is_connected(self, one: SimNode, other: SimNode) -> bool:
+        pair, starts = _pair(one, other)
+        return self._connections.get(pair) == starts
+
+    def _connect(self, sender: SimNode, receiver: SimNode) -> None:
+        pair, starts = _pair(sender, receiver)
+        self._connections[pair] = starts
+        self._note(receiver, f"connected with {sender.name}")
+        self._feed(sender, lambda replica, now: replica.handle_connected(receiver.address, now))
+        self._feed(receiver, lambda replica, now: replica.handle_connected(sender.address, now))
+
+    def _fail_later(self, link: Pair, delay_us: int) -> None:
+        if link not in self._failing:
+            self._failing.add(link)
+            self.scheduler.after(delay_us, partial(self._fail, link))
+
+    def _fail(self, link: Pair) -> None:
+        """The frames that waited are given up, and the connection with them."""
+        self._failing.discard(link)
+        source, target = link
+        sender, receiver = self._by_address[source], self._by_address[target]
+        self._connections.pop(_pair(sender, receiver)[0], None)
+        self._note(sender, f"cannot send to {receiver.name}")
+        self._feed(sender, lambda replica, now: replica.handle_send_failed(target, now))
+
+    # -- looking
+
+    def states(self) -> list[NodeState]:
+        """What each node answers. All must be up."""
+        states = []
+        for node in self.nodes:
+            assert node.replica is not None
+            status = node.replica.status()
+            rows = {}
+            for key in self.history.all_keys():
+                entry = node.replica.get(key)
+                if entry is not None:
+                    rows[key] = entry
+            states.append(NodeState(node.name, status.root, status.clock, rows))
+        return states
+
+    def check_invariants(self) -> None:
+        for node in self.up_nodes():
+            assert node.replica is not None
+            node.replica.check_invariants()
+            node.disk.store.check_invariants()
+
+    def _read_disk(self, node: SimNode) -> tuple[dict[Key, Entry], NodeClock]:
+        store = node.disk.store
+        rows = store.scan(Key(b""), None, rows_max=ROWS_MAX, bytes_max=1 << 30)
+        data = store.get_meta(CLOCK_RECORD)
+        clock = NodeClock() if data is None else decode_clock(data)
+        return {row.key: self.ledger.decode(row.key, row.data) for row in rows}, clock
+
+    def _note(self, node: SimNode, what: str) -> None:
+        self.trace.note(self.scheduler.now_us, node.name, what)
+
+
+def _pair(one: SimNode, other: SimNode) -> tuple[Pair, tuple[int, int]]:
+    if one.address < other.address:
+        return (one.address, other.address), (one.start_count, other.start_count)
+    return (other.address, one.address), (other.start_count, one.start_count)
