@@ -9,8 +9,10 @@
 A *proof* is a MAC under the cluster's handshake key over the role of its maker and both hellos as they were
 on the wire. So it cannot be replayed (both nonces are fresh), reflected (the role is in it), or used to join
 two clusters (the names are in it). Either side may answer with REFUSE and a reason for people, and does so
-before it reveals a proof to another cluster or wire version. All of it shows that a peer holds the secret,
-and which address it advertises; which replica lives there is said, and judged, above.
+before it reveals a proof to another cluster or wire version: the first eleven bytes of a HELLO and the REFUSE
+frame are the same in all versions. DUPLICATE, in place of PROOF or WELCOME, says that another link between
+the two has opened meanwhile. All of it shows that a peer holds the secret, and which address it advertises;
+which replica lives there is said, and judged, above.
 
 Each start of a process draws an *instance number*. A node that reaches itself by a name it did not know for
 its own sees it in the ANSWER.
@@ -53,12 +55,17 @@ class SelfReachedError(HandshakeError):
     """The address leads to this very process."""
 
 
+class DuplicateLinkError(HandshakeError):
+    """The two nodes have a link already: use that one. No failure."""
+
+
 class _Frame(Enum):
     HELLO = b"\x01"
     ANSWER = b"\x02"
     PROOF = b"\x03"
     WELCOME = b"\x04"
     REFUSE = b"\x05"
+    DUPLICATE = b"\x06"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,9 @@ class Opening:
         kind, body = frame[:1], frame[1:]
         if kind == _Frame.REFUSE.value:
             raise self._error(_decode_reason(body), is_said_by_peer=True)
+        if kind == _Frame.DUPLICATE.value and self._expected in (_Frame.PROOF, _Frame.WELCOME):
+            peer = self.peer.address if self.peer is not None else None
+            raise DuplicateLinkError("a link is open already", peer=peer, is_said_by_peer=True)
         if kind != self._expected.value or self.is_done:
             raise self._error(f"frame {kind.hex() or 'empty'} came where {self._expected.name} was due")
         match self._expected:
@@ -203,6 +213,8 @@ class Opening:
 
 def encode_refusal(error: HandshakeError) -> bytes:
     """The frame that tells the peer why."""
+    if isinstance(error, DuplicateLinkError):
+        return _Frame.DUPLICATE.value
     return _Frame.REFUSE.value + error.reason[:REASON_CHARS_MAX].encode()
 
 

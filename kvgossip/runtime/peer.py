@@ -1,0 +1,60 @@
+"""What a transport remembers of one peer, and the budget that all tries to reach peers share."""
+
+from dataclasses import dataclass
+from random import Random
+
+from kvgossip.model.ids import Address
+from kvgossip.runtime.link import Link
+from kvgossip.runtime.send_queue import SendQueue
+
+RETRY_S = 1.0
+"""Between tries of a peer that does not answer, jittered by a quarter."""
+REFUSED_RETRY_S = 5.0
+"""The same for one that does answer, with a refusal: only a person can change that."""
+WANTED_S = 60.0
+"""A peer is tried for this long after the last frame for it."""
+DIALS_PER_S_MAX = 64.0
+"""Of all peers together: a node that is cut off from hundreds does not flood the line back to them."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """A node we sent to, or that linked to us, under the address that it advertises or that we dial."""
+
+    address: Address
+    queue: SendQueue
+    next_try_s: float
+    wanted_until_s: float = 0.0
+    link: Link | None = None
+    is_dialling: bool = False
+    has_failed: bool = False
+    """The last try failed: frames for it are dropped until it is reached."""
+    trouble: str = ""
+    """What the log was last told of it; empty while all is well."""
+
+    def plan_try(self, rng: Random, *, since_s: float, pause_s: float) -> None:
+        self.next_try_s = since_s + pause_s * rng.uniform(0.75, 1.25)
+
+    def is_wanted(self, now_s: float) -> bool:
+        return bool(self.queue) or now_s < self.wanted_until_s
+
+    def is_due(self, now_s: float) -> bool:
+        return self.link is None and not self.is_dialling and now_s >= self.next_try_s
+
+
+class DialBudget:
+    """A token bucket that holds one second's worth of tries."""
+
+    def __init__(self, now_s: float) -> None:
+        self._tries = DIALS_PER_S_MAX
+        self._counted_s = now_s
+
+    def take(self, now_s: float) -> bool:
+        """True if one more try is within the budget."""
+        earned = (now_s - self._counted_s) * DIALS_PER_S_MAX
+        self._tries = min(self._tries + earned, DIALS_PER_S_MAX)
+        self._counted_s = now_s
+        if self._tries < 1:
+            return False
+        self._tries -= 1
+        return True

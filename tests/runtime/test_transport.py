@@ -1,0 +1,366 @@
+"""Links between real transports on loopback: opened once, named well, given up in time."""
+
+import asyncio
+import socket
+from random import Random
+
+import pytest
+from aiohttp import ClientSession, WSMsgType
+
+from kvgossip.config import FRAME_BYTES_MAX
+from kvgossip.model.ids import Address
+from kvgossip.runtime import link as link_module
+from kvgossip.runtime.loop import run
+from kvgossip.runtime.send_queue import BULK_BYTES_MAX
+from kvgossip.runtime.websocket import PEER_PATH
+from tests.runtime.peers import Peer, until
+
+
+def test_a_frame_arrives_with_the_advertised_address_of_its_sender() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two, b"there")
+            await until(lambda: two.received == [(one.address, b"there")])
+            two.send(one, b"back")
+            await until(lambda: one.received == [(two.address, b"back")])
+            assert one.connected == {two.address: 1}
+            assert two.connected == {one.address: 1}
+            assert one.transport.counters()["dials"] == 1
+            assert two.transport.counters()["dials"] == 0
+
+    run(main())
+
+
+def test_frames_of_a_lane_keep_their_order_and_none_is_doubled() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            frames = [b"%d" % number * 50 for number in range(3_000)]
+            for frame in frames:
+                one.send(two, frame)
+            await until(lambda: len(two.received) >= len(frames))
+            assert two.frames == frames
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_simultaneous_opens_exactly_one_link_is_kept_and_no_frame_is_lost(seed: int) -> None:
+    async def main() -> None:
+        rng = Random(seed)
+        for _ in range(15):
+            async with Peer() as one, Peer() as two:
+                later_s = rng.choice([0, 0, rng.uniform(0, 0.004)])
+                one.send(two, b"a")
+                if later_s:
+                    await asyncio.sleep(later_s)
+                two.send(one, b"b")
+                await until(lambda: one.frames == [b"b"] and two.frames == [b"a"])
+                for number in range(20):
+                    one.send(two, b"%d" % number)
+                    two.send(one, b"%d" % number)
+                await until(lambda: len(one.frames) == len(two.frames) == 21)
+                assert one.connected == {two.address: 1}
+                assert two.connected == {one.address: 1}
+                assert not one.failed
+                assert not two.failed
+                # Open connections as the listeners see them: one of the two carries the link.
+                assert one.transport.linked() == [two.address]
+                assert two.transport.linked() == [one.address]
+
+    run(main())
+
+
+def test_a_peer_that_is_dialled_by_another_name_is_reached_by_both() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer(name="localhost") as two:
+            one.send(two.dialled, b"by its seed name")
+            await until(lambda: len(two.received) == 1)
+            one.send(two.address, b"by its own name")
+            one.send(two.dialled, b"again")
+            await until(lambda: two.frames == [b"by its seed name", b"by its own name", b"again"])
+            assert one.connected == {two.dialled: 1, two.address: 1}
+            two.send(one, b"back")
+            await until(lambda: one.received == [(two.address, b"back")])
+            assert one.transport.counters()["dials"] == 1
+
+    run(main())
+
+
+def test_two_names_dialled_at_once_end_in_one_link() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer(name="localhost") as two:
+            one.send(two.address, b"a")
+            one.send(two.dialled, b"b")
+            await until(lambda: sorted(two.frames) == [b"a", b"b"])
+            await until(lambda: set(one.connected) == {two.address, two.dialled})
+            assert two.connected == {one.address: 1}
+
+    run(main())
+
+
+def test_a_node_that_reaches_itself_never_tries_that_address_again() -> None:
+    async def main() -> None:
+        async with Peer(name="localhost") as one:
+            one.send(one.dialled)
+            await until(lambda: one.transport.is_own(one.dialled))
+            assert one.event_names() == ["peer-is-self"]
+            dials = one.transport.counters()["dials"]
+            one.send(one.dialled)
+            await until(lambda: one.failed[one.dialled] >= 1)
+            assert one.transport.counters()["dials"] == dials
+            assert not one.received
+
+    run(main())
+
+
+def test_another_cluster_and_another_secret_are_refused_once_for_the_log_on_both_sides() -> None:
+    async def main() -> None:
+        async with (
+            Peer(cluster="blue") as blue,
+            Peer(cluster="green") as green,
+            Peer(cluster="green", secret=b"0123456789abcdef") as other,
+        ):
+            blue.send(green)
+            other.send(green)
+            await until(lambda: bool(blue.events and other.events) and len(green.events) == 2)
+            assert blue.failed == {green.address: 1}
+            assert "'green'" in str(blue.events[0].fields["reason"])
+            assert "secret" in str(other.events[0].fields["reason"])
+            assert {event.name for event in green.events} == {"peer-refused"}
+            for _ in range(3):  # tries that are not due yet are not logged either
+                blue.send(green)
+            await until(lambda: blue.failed[green.address] >= 2)
+            assert len(blue.events) == 1
+            assert not green.received
+            assert not green.connected
+
+    run(main())
+
+
+def test_a_refused_port_is_noticed_at_once_and_its_return_within_two_seconds() -> None:
+    async def main() -> None:
+        async with Peer() as one:
+            async with Peer() as gone:
+                pass
+            one.send(gone.address)
+            await until(lambda: one.failed[gone.address] == 1, timeout_s=1)
+            one.send(gone.address)
+            await until(lambda: one.failed[gone.address] == 2, timeout_s=1)
+            assert one.event_names() == ["peer-unreachable"]
+            async with Peer(port=gone.port) as back:
+                await until(lambda: one.connected[gone.address] == 1, timeout_s=2.5)
+                one.send(back, b"now")
+                await until(lambda: back.frames == [b"now"])
+                assert one.event_names() == ["peer-unreachable", "peer-reached"]
+
+    run(main())
+
+
+def test_a_restarted_peer_takes_the_place_of_its_old_link() -> None:
+    async def main() -> None:
+        async with Peer() as one:
+            two = Peer()
+            async with two:
+                one.send(two)
+                await until(lambda: len(two.frames) == 1)
+            async with Peer(port=two.port) as again:
+                again.send(one, b"new start")
+                await until(lambda: one.frames == [b"new start"])
+                one.send(again, b"seen")
+                await until(lambda: again.frames == [b"seen"])
+
+    run(main())
+
+
+def test_what_overflows_a_queue_is_reported_and_the_rest_arrives() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            frame = b"x" * (512 << 10)
+            count = BULK_BYTES_MAX // len(frame) + 4
+            for _ in range(count):
+                one.send(two, frame, is_bulk=True)
+            await until(lambda: one.failed[two.address] == 1)
+            dropped = one.transport.counters()["frames_dropped"]
+            assert dropped >= 4
+            await until(lambda: len(two.received) == count - dropped)
+
+    run(main())
+
+
+def test_control_overtakes_bulk() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            for number in range(6):
+                one.send(two, b"bulk%d" % number + b"x" * 500_000, is_bulk=True)
+            one.send(two, b"control")
+            await until(lambda: len(two.received) == 7)
+            assert two.frames[0] == b"control"
+
+    run(main())
+
+
+def test_a_silent_peer_is_given_up_and_reached_again_after_the_heal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
+    monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two)
+            await until(lambda: len(two.frames) == 1)
+            one.faults.replace(to=[two.address], from_=[two.address])
+            two.faults.replace(to=[one.address], from_=[one.address])
+            one.send(two, b"lost")
+            await until(lambda: not one.transport.linked())
+            assert one.transport.counters()["links_silent"] == 1
+            one.send(two, b"lost too")
+            assert not one.transport.linked()
+            one.faults.replace(to=[], from_=[])
+            two.faults.replace(to=[], from_=[])
+            await until(lambda: one.connected[two.address] == 2, timeout_s=3)
+            one.send(two, b"found")
+            await until(lambda: two.frames == [b"hello", b"found"])
+
+    run(main())
+
+
+def test_an_unanswered_link_is_kept_alive_by_pings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
+    monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two)
+            await until(lambda: len(two.frames) == 1)
+            loop = asyncio.get_running_loop()
+            end_s = loop.time() + 1.2
+            await until(lambda: loop.time() > end_s)
+            assert one.transport.counters()["links_silent"] == 0
+            assert one.transport.linked() == [two.address]
+
+    run(main())
+
+
+@pytest.mark.parametrize("direction", ["to", "from"])
+def test_a_fault_drops_silently_in_its_direction_and_counts(direction: str) -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two, b"before")
+            await until(lambda: two.frames == [b"before"])
+            if direction == "to":
+                one.faults.replace(to=[two.address], from_=[])
+            else:
+                two.faults.replace(to=[], from_=[one.address])
+            one.send(two, b"cut")
+            two.send(one, b"other way")
+            await until(lambda: one.frames == [b"other way"])
+            await until(lambda: one.faults.frames_dropped_to + two.faults.frames_dropped_from >= 1)
+            assert two.frames == [b"before"]
+            assert not one.failed
+
+    run(main())
+
+
+def test_a_handshake_with_a_cut_peer_hangs_and_goes_on_after_the_heal() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            two.faults.replace(to=[one.address], from_=[one.address])
+            one.send(two)
+            await until(lambda: bool(one.failed), timeout_s=4)
+            assert one.event_names() == ["peer-unreachable"]
+            assert not two.connected
+            two.faults.replace(to=[], from_=[])
+            await until(lambda: one.connected[two.address] == 1, timeout_s=4)
+
+    run(main())
+
+
+def test_garbage_before_the_handshake_is_answered_by_a_closed_connection() -> None:
+    async def main() -> None:
+        async with Peer() as one, ClientSession() as session:
+            url = f"http://{one.dialled}{PEER_PATH}"
+            for garbage in (b"", b"\x00" * 100, b"\x01kvgossip\x00\x01", b"\xff" * 5_000):
+                async with session.ws_connect(url) as stranger:
+                    await stranger.send_bytes(garbage)
+                    answer = await stranger.receive()
+                    assert answer.type is WSMsgType.BINARY
+                    assert answer.data[:1] == b"\x05"
+                    assert (await stranger.receive()).type is WSMsgType.CLOSE
+            async with session.ws_connect(url) as stranger:
+                await stranger.send_bytes(b"x" * (FRAME_BYTES_MAX + 1))
+                assert (await stranger.receive()).type in (WSMsgType.CLOSE, WSMsgType.BINARY)
+            async with session.get(url) as answer_to_http:
+                assert answer_to_http.status == 404
+            await until(lambda: one.transport.counters()["openings_failed"] >= 5, timeout_s=4)
+            assert not one.received
+
+    run(main())
+
+
+def test_half_open_connections_are_closed_within_seconds() -> None:
+    async def main() -> None:
+        async with Peer() as one:
+            loop = asyncio.get_running_loop()
+            started_s = loop.time()
+            strangers = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(2)]
+            strangers[0][1].write(b"GET /v1/peer HTTP/1.1\r\nHost: x\r\n")
+            async with ClientSession() as session:
+                stranger = await session.ws_connect(f"http://{one.dialled}{PEER_PATH}")  # and no hello
+                for reader, writer in strangers:
+                    assert await asyncio.wait_for(reader.read(), 4) == b""
+                    writer.close()
+                assert (await stranger.receive(4)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+            assert loop.time() - started_s < 4
+            assert one.transport.counters()["openings_failed"] == 3
+
+    run(main())
+
+
+def test_a_flood_of_openings_is_bounded() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            strangers = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(100)]
+            await until(lambda: one.transport.counters()["openings_failed"] >= 36)
+            two.send(one, b"through")
+            await until(lambda: one.frames == [b"through"])
+            for stranger in strangers:
+                stranger.close()
+
+    run(main())
+
+
+def test_a_frame_of_the_greatest_size_passes_and_a_larger_one_ends_the_link() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two, b"x" * FRAME_BYTES_MAX, is_bulk=True)
+            await until(lambda: len(two.received) == 1)
+            one.send(two, b"x" * (FRAME_BYTES_MAX + 1), is_bulk=True)
+            await until(lambda: two.transport.counters()["frames_malformed"] == 1)
+            one.send(two, b"after")
+            await until(lambda: two.frames[-1] == b"after")
+            assert len(two.frames) == 2
+
+    run(main())
+
+
+def test_stopping_sends_what_is_queued() -> None:
+    async def main() -> None:
+        async with Peer() as two:
+            async with Peer() as one:
+                one.send(two)
+                await until(lambda: len(two.frames) == 1)
+                for number in range(100):
+                    one.send(two, b"%d" % number)
+            await until(lambda: len(two.frames) == 101)
+
+    run(main())
+
+
+def test_a_name_that_does_not_resolve_is_an_unreachable_peer() -> None:
+    async def main() -> None:
+        async with Peer() as one:
+            for bad in ("no-such-host.invalid:7701", "not an address", "127.0.0.1:0"):
+                one.send(Address(bad))
+            await until(lambda: len(one.failed) == 3)
+            assert set(one.event_names()) == {"peer-unreachable"}
+
+    run(main())
