@@ -33,10 +33,10 @@ class ConvergenceChecks:
     def handle_answer(self, sender: Address, answer: RootAnswer) -> None:
         self._checks.handle_answer(sender, answer)
 
-    def take_ended(self, now_ms: int, me: MemberRoot) -> list[Done]:
-        """Checks that all have answered, or whose time is up; ``me`` is this node's own answer."""
+    def take_ended(self, now_ms: int, read_my_root: Callable[[], MemberRoot]) -> list[Done]:
+        """Checks that all have answered, or whose time is up; the own answer is read at the end."""
         return [
-            Done(self._tickets.pop(check.sequence), Checked((me, *self._others(check))))
+            Done(self._tickets.pop(check.sequence), Checked((read_my_root(), *self._others(check))))
             for check in self._checks.take_ended(now_ms)
         ]
 

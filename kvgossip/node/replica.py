@@ -304,7 +304,8 @@ class Replica:
             return ticket
         result = stage_write(self._staging, key, value, context, now, self._secret.digest_seed)
         self._staging.answer(ticket, result)
-        self._settle(now)
+        if isinstance(result, Refused):
+            self._settle(now)
         return ticket
 
     def _refusal(self, context: VersionVector | None) -> Refused | None:
@@ -406,7 +407,7 @@ class Replica:
             self._rumors.was_dropped = False
             self._exchanges.schedule.want_any(now_ms)
         self._exchanges.schedule.handle_progress(now_ms)
-        self._effects += self._checks.take_ended(now_ms, self._my_root())
+        self._effects += self._checks.take_ended(now_ms, self._my_root)
         answered = self._staging.take_answers()
         if answered is not None:
             self._answer(answered, now)

@@ -221,7 +221,7 @@ class Exchange:
             return
         self.brought_count += news_count
         if refused_count:
-            self._may_take_clock = False
+            self._may_take_clock = self._may_give_clock = False
         self._keys_to_give.extend(lagging)
         self._advance(now_ms)
 

@@ -18,7 +18,7 @@ Invariants: at most ``rumors_hot_max`` versions are hot, the oldest is dropped f
 most ``PUSHES_MAX`` pushes to one peer are unanswered; a version is in at most one unanswered push a peer.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -74,7 +74,7 @@ class RumorMonger:
         self._rng = rng
         self._outbox = outbox
         self._load = load
-        self._hot: dict[Key, Rumor] = {}
+        self._hot: OrderedDict[Key, Rumor] = OrderedDict()
         self._due: deque[tuple[int, Rumor]] = deque()
         """Fresh rumors, in order of time; and those to be sent again, likewise."""
         self._due_again: deque[tuple[int, Rumor]] = deque()
@@ -111,7 +111,7 @@ class RumorMonger:
         self._hot[key] = rumor
         self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)
         if len(self._hot) > self._tuning.rumors_hot_max:
-            del self._hot[next(iter(self._hot))]
+            self._hot.popitem(last=False)
             self.was_dropped = True
 
     def note_known(self, key: Key, version: int, peer: Address) -> None:
