@@ -21,8 +21,8 @@ an entry. The 256 sums at 8 bits and the root are kept beside them.
 nothing; ``publish`` applies the records. So the tree at rest is always that of the rows at rest, and is
 loaded, not computed, at a start.
 
-Invariants: leaves of split ranges count, the split ones do not; the root is the sum of the leaves; there are
-at least row_count / 32 leaves, unless one batch more than doubled the rows (the next ones catch up).
+Invariants: the root is the sum of the leaves, without those that were split; there are at least
+row_count / 32 leaves, unless the last batch came to the end of a depth: then the next one does the rest.
 """
 
 from bisect import bisect_left

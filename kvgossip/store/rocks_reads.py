@@ -1,0 +1,166 @@
+"""Reads of a ``RocksStore``, each of one view of committed rows.
+
+While no batch is in flight the database itself is that view. Before a batch is handed to RocksDB the view is
+*pinned*: a snapshot of each family for single rows, and an iterator, made before the write, for scans. (The
+iterators of a rocksdict 0.3.29 snapshot ignore the snapshot and show later writes; but an iterator shows what
+there was when it was made, wherever it seeks.) A pinned view keeps files that compaction has replaced, so it
+lives only until the batch is published.
+
+A miss and a corrupt block raise the same class in a snapshot; the message tells them apart. An iterator that
+meets a corrupt block just ends, so every scan asks for its status. Iterators are dropped before anything is
+raised: see ``Database``.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rocksdict import RdictIter
+
+from kvgossip.errors import CorruptRowError
+from kvgossip.model.ids import Key
+from kvgossip.store.base import HashRow, Row
+from kvgossip.store.rocks_open import Database
+from kvgossip.store.rocks_records import HASH_BYTES, Family
+
+
+class View(Protocol):
+    """Rows of one moment."""
+
+    def get(self, family: Family, key: bytes) -> bytes | None: ...
+
+    def rows(self, family: Family) -> RdictIter:
+        """An iterator, to be used up before the next is asked for."""
+        ...
+
+
+class PinnedView:
+    """The rows as they are now, whatever is written later."""
+
+    def __init__(self, database: Database) -> None:
+        self._snapshots = {family: database.snapshot(family) for family in Family}
+        self._iterators = {family: database.rows(family) for family in Family}
+
+    def get(self, family: Family, key: bytes) -> bytes | None:
+        try:
+            value: bytes = self._snapshots[family][key]
+        except Exception as error:
+            if str(error) == "key not found":
+                return None
+            raise
+        return value
+
+    def rows(self, family: Family) -> RdictIter:
+        return self._iterators[family]
+
+
+def get(view: View, family: Family, key: bytes) -> bytes | None:
+    """The value of ``key``; None if there is none."""
+    try:
+        return view.get(family, key)
+    except Exception as error:
+        reason = str(error)
+    raise CorruptRowError(f"the row {key!r} cannot be read: {reason}")
+
+
+def scan(
+    view: View, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool
+) -> list[Row]:
+    found: list[Row] = []
+
+    def take(rows: RdictIter) -> None:
+        bytes_read = 0
+        if not reverse:
+            rows.seek(start)
+        elif end is None:
+            rows.seek_to_last()
+        else:
+            rows.seek_for_prev(end)
+            if rows.valid() and rows.key() == end:
+                rows.prev()
+        step = rows.prev if reverse else rows.next
+        while rows.valid() and len(found) < rows_max and (not found or bytes_read < bytes_max):
+            key = rows.key()
+            if key < start if reverse else end is not None and key >= end:
+                break
+            data = rows.value()
+            found.append(Row(key, data))
+            bytes_read += len(data)
+            step()
+
+    def where() -> str:
+        return f"{'before' if reverse else 'behind'} {found[-1].key!r}" if found else f"from {start!r} on"
+
+    _walk(view, Family.ENTRIES, take, where)
+    return found
+
+
+def scan_hashes(view: View, first: int, last: int, *, rows_max: int, after: Key | None) -> list[HashRow]:
+    found: list[HashRow] = []
+    start = first.to_bytes(HASH_BYTES, "big") + (after or b"")
+
+    def take(rows: RdictIter) -> None:
+        rows.seek(start)
+        if after is not None and rows.valid() and rows.key() == start:
+            rows.next()
+        while rows.valid() and len(found) < rows_max:
+            place = rows.key()
+            hash_ = int.from_bytes(place[:HASH_BYTES], "big")
+            if hash_ > last:
+                break
+            found.append(HashRow(hash_, place[HASH_BYTES:], int.from_bytes(rows.value(), "big")))
+            rows.next()
+
+    _walk(
+        view, Family.HASHES, take, lambda: f"with the hash {found[-1].hash if found else first:#x} or above"
+    )
+    return found
+
+
+def read_digests(view: View, first: int, last: int) -> list[tuple[int, int]]:
+    """(hash, digest) of all rows with first <= hash <= last. Costs 0.3 µs a row."""
+    found: list[tuple[int, int]] = []
+    end = last.to_bytes(HASH_BYTES, "big")
+
+    def take(rows: RdictIter) -> None:
+        rows.seek(first.to_bytes(HASH_BYTES, "big"))
+        while rows.valid():
+            hash_ = rows.key()[:HASH_BYTES]
+            if hash_ > end:
+                break
+            found.append((int.from_bytes(hash_, "big"), int.from_bytes(rows.value(), "big")))
+            rows.next()
+
+    _walk(view, Family.HASHES, take, lambda: f"with the hash {found[-1][0] if found else first:#x} or above")
+    return found
+
+
+def scan_meta(view: View, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """All records whose name starts with ``prefix``, and what follows it in their names."""
+    found: list[tuple[bytes, bytes]] = []
+
+    def take(records: RdictIter) -> None:
+        records.seek(prefix)
+        while records.valid():
+            name = records.key()
+            if not name.startswith(prefix):
+                break
+            found.append((name[len(prefix) :], records.value()))
+            records.next()
+
+    _walk(view, Family.META, take, lambda: f"of the record behind {found[-1][0] if found else prefix!r}")
+    return found
+
+
+def _walk(view: View, family: Family, take: Callable[[RdictIter], None], where: Callable[[], str]) -> None:
+    """Let ``take`` use an iterator; ``CorruptRowError`` if that ended because a row cannot be read."""
+    rows = view.rows(family)
+    try:
+        take(rows)
+        rows.status()
+    except Exception as error:
+        reason = str(error)
+    else:
+        return
+    finally:
+        del rows
+    raise CorruptRowError(f"the row {where()} cannot be read: {reason}")
