@@ -149,7 +149,8 @@ class Exchange:
         self._requests: dict[int, _Request] = {}
         self._next_sequence = 1
         self._deadline_ms = now_ms
-        self._to_compare: deque[Range] = deque()
+        self._to_compare: list[Range] = []
+        """A stack: depth first, and what is found is fetched before more is looked for, so it stays short."""
         self._to_fetch: deque[_Fetch] = deque()
         self._to_give: deque[_Give] = deque()
         self._keys_to_give: deque[Key] = deque()
@@ -362,7 +363,7 @@ class Exchange:
             give = self._build_give()
             if give is not None:
                 return give
-        if self._to_compare:
+        if self._to_compare and sum(fetch.weight for fetch in self._to_fetch) < FETCH_WEIGHT_MAX:
             return self._build_compare()
         if self._to_fetch:
             return self._build_fetch()
@@ -406,7 +407,7 @@ class Exchange:
         children: list[RangeChildren] = []
         rows: list[RangeRows] = []
         while self._to_compare and len(children) + len(rows) < COMPARED_RANGES_MAX:
-            described = self._view.describe(self._to_compare.popleft())
+            described = self._view.describe(self._to_compare.pop())
             if isinstance(described, RangeChildren):
                 children.append(described)
             else:
