@@ -19,6 +19,8 @@ class Faults:
     _from: frozenset[Address] = field(default=frozenset())
     frames_dropped_to: int = 0
     frames_dropped_from: int = 0
+    handshakes_dropped: int = 0
+    """Handshakes that hung, for a while or for good."""
 
     @property
     def dropping_to(self) -> frozenset[Address]:

@@ -348,7 +348,10 @@ class Transport:
 
     async def _hang_while_cut(self, peer: Address) -> None:
         """Injected faults: a handshake gets no answer while its peer is cut off."""
-        while self._faults is not None and self._faults.cuts(peer):
+        if self._faults is None or not self._faults.cuts(peer):
+            return
+        self._faults.handshakes_dropped += 1
+        while self._faults.cuts(peer):
             await asyncio.sleep(_TICK_S)
 
     def _link_to(self, theirs: Hello) -> Link | None:
