@@ -1,22 +1,18 @@
 """``/v1/cluster/``: what this node knows of the others, and whether all agree."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
-from kvgossip.api.answer import Json, json_answer
+from kvgossip.api.answer import Answer, Json, json_answer
 from kvgossip.model.ids import format_id
 from kvgossip.node.status import MemberRoot, MemberStatus
-
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+from kvgossip.runtime.node import Node
 
 
-async def members(node: "Node", request: web.BaseRequest) -> web.Response:
+async def members(node: Node, request: web.BaseRequest) -> Answer:
     return json_answer({"members": [_member_json(member) for member in node.replica.members(node.now())]})
 
 
-async def check(node: "Node", request: web.BaseRequest) -> web.Response:
+async def check(node: Node, request: web.BaseRequest) -> Answer:
     """Ask all members for their roots. The answer is 200 whether they agree or not."""
     checked = await node.check()
     return json_answer(

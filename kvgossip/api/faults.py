@@ -8,28 +8,25 @@ A peer is named by its node name or by the address that it advertises to peers.
 """
 
 import json
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kvgossip.api.answer import json_answer
+from kvgossip.api.answer import Answer, json_answer
 from kvgossip.api.body import read_body
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.model.ids import Address
 from kvgossip.runtime.faults import Faults
-
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+from kvgossip.runtime.node import Node
 
 RULES_BYTES_MAX = 64 << 10
 _RULES = ("drop_to", "drop_from")
 
 
-async def get(node: "Node", request: web.BaseRequest) -> web.Response:
+async def get(node: Node, request: web.BaseRequest) -> Answer:
     return _shown(_allowed(node))
 
 
-async def post(node: "Node", request: web.BaseRequest) -> web.Response:
+async def post(node: Node, request: web.BaseRequest) -> Answer:
     faults = _allowed(node)
     body = await read_body(
         request, problem=Problem.BAD_FAULTS, limit="rules_bytes_max", bytes_max=RULES_BYTES_MAX
@@ -40,13 +37,13 @@ async def post(node: "Node", request: web.BaseRequest) -> web.Response:
     return _shown(faults)
 
 
-async def delete(node: "Node", request: web.BaseRequest) -> web.Response:
+async def delete(node: Node, request: web.BaseRequest) -> Answer:
     faults = _allowed(node)
     faults.replace(to=(), from_=())
     return _shown(faults)
 
 
-def _allowed(node: "Node") -> Faults:
+def _allowed(node: Node) -> Faults:
     if node.faults is None:
         raise ProblemError(
             Problem.UNKNOWN_PATH, "fault injection needs a node that was started with --allow-faults"
@@ -54,14 +51,13 @@ def _allowed(node: "Node") -> Faults:
     return node.faults
 
 
-def _shown(faults: Faults) -> web.Response:
+def _shown(faults: Faults) -> Answer:
     return json_answer(
         {
             "drop_to": sorted(faults.dropping_to),
             "drop_from": sorted(faults.dropping_from),
             "frames_dropped_to": faults.frames_dropped_to,
             "frames_dropped_from": faults.frames_dropped_from,
-            "handshakes_dropped": faults.handshakes_dropped,
         }
     )
 
@@ -79,7 +75,7 @@ def _parse(body: bytes) -> tuple[list[str], list[str]]:
     return lists[0], lists[1]
 
 
-def _addresses_by_name(node: "Node") -> dict[str, list[Address]]:
+def _addresses_by_name(node: Node) -> dict[str, list[Address]]:
     by_name: dict[str, list[Address]] = {}
     for status in node.replica.members(node.now()):
         by_name.setdefault(status.member.name, []).append(status.member.peer)

@@ -1,25 +1,22 @@
 """``/livez``: the process works. ``/readyz``: it may serve, whether or not it reaches a peer."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
-from kvgossip.api.problem import NOSNIFF, Problem, ProblemError
+from kvgossip.api.answer import Answer
+from kvgossip.api.problem import Problem, ProblemError
+from kvgossip.runtime.node import Node
 
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
 
-
-async def livez(node: "Node", request: web.BaseRequest) -> web.Response:
+async def livez(node: Node, request: web.BaseRequest) -> Answer:
     return _ok()
 
 
-async def readyz(node: "Node", request: web.BaseRequest) -> web.Response:
+async def readyz(node: Node, request: web.BaseRequest) -> Answer:
     check_ready(node)
     return _ok()
 
 
-def check_ready(node: "Node") -> None:
+def check_ready(node: Node) -> None:
     """Raise ``ProblemError`` (503) while the node starts or stops."""
     if not node.is_ready:
         raise ProblemError(
@@ -27,5 +24,5 @@ def check_ready(node: "Node") -> None:
         )
 
 
-def _ok() -> web.Response:
-    return web.Response(body=b"ok\n", headers=dict((("Content-Type", "text/plain"), NOSNIFF)))
+def _ok() -> Answer:
+    return Answer(200, {"Content-Type": "text/plain"}, b"ok\n")

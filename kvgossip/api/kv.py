@@ -1,48 +1,45 @@
 """``/v1/kv/{key}``: last-write-wins registers."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
-from kvgossip.api.answer import version_headers, written
+from kvgossip.api.answer import Answer
 from kvgossip.api.body import read_value
 from kvgossip.api.problem import Problem, ProblemError, problem_answer, problem_body
+from kvgossip.api.written import answer_write, version_headers
 from kvgossip.model.ids import Key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
-
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+from kvgossip.runtime.node import Node
 
 NOT_FOUND_BODY = problem_body(
     Problem.NOT_FOUND, "no value of this key has reached this node, or it was deleted"
 )
 
 
-async def get(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+async def get(node: Node, request: web.BaseRequest, key: Key) -> Answer:
     entry = node.replica.get(key)
     if entry is None:
-        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers={})
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     assert isinstance(entry, KvEntry)  # the kind is part of the key
     headers = version_headers(node.replica.etag(key), entry.stamp, entry.dot)
     value = entry.live(node.now().wall_ms)
     if value is None:
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"
-        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers=headers)
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers)
     headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
-    return web.Response(body=value.body, headers=headers)
+    return Answer(200, headers, value.body)
 
 
-async def put(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+async def put(node: Node, request: web.BaseRequest, key: Key) -> Answer:
     _refuse_context(request)
     value = await read_value(request)
-    return written(node.secret, key, await node.put(key, value), is_put=True)
+    return answer_write(node.secret, key, await node.put(key, value), is_put=True)
 
 
-async def delete(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+async def delete(node: Node, request: web.BaseRequest, key: Key) -> Answer:
     _refuse_context(request)
-    return written(node.secret, key, await node.delete(key), is_put=False)
+    return answer_write(node.secret, key, await node.delete(key), is_put=False)
 
 
 def _refuse_context(request: web.BaseRequest) -> None:

@@ -6,28 +6,28 @@ what its reader has seen, to be sent back with the next PUT or DELETE.
 
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kvgossip.api.answer import context_header, version_headers, written
+from kvgossip.api.answer import Answer
 from kvgossip.api.body import read_value
 from kvgossip.api.kv import NOT_FOUND_BODY
 from kvgossip.api.problem import Problem, problem_answer
+from kvgossip.api.written import answer_write, context_header, version_headers
 from kvgossip.model.context import decode_context
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Key
 from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
+from kvgossip.runtime.node import Node
 
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+_LIST_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
 
 
-async def get(node: "Node", request: web.BaseRequest, key: Key) -> web.StreamResponse:
+async def get(node: Node, request: web.BaseRequest, key: Key) -> web.StreamResponse:
     entry = node.replica.get(key)
     if entry is None:
-        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers={})
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     assert isinstance(entry, MvEntry)  # the kind is part of the key
     live = entry.live(node.now().wall_ms)
     headers = context_header(node.secret, key, entry.vector)
@@ -37,27 +37,27 @@ async def get(node: "Node", request: web.BaseRequest, key: Key) -> web.StreamRes
     if not live:
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"
-        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers=headers)
+        return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers)
     if len(live) > 1:
         return await _answer_siblings(request, live, headers)
     value = live[0].value
     assert value is not None  # live siblings have one
     headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
-    return web.Response(body=value.body, headers=headers)
+    return Answer(200, headers, value.body)
 
 
-async def put(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+async def put(node: Node, request: web.BaseRequest, key: Key) -> Answer:
     context = _context(node, request, key)
     value = await read_value(request)
-    return written(node.secret, key, await node.put(key, value, context), is_put=True)
+    return answer_write(node.secret, key, await node.put(key, value, context), is_put=True)
 
 
-async def delete(node: "Node", request: web.BaseRequest, key: Key) -> web.Response:
+async def delete(node: Node, request: web.BaseRequest, key: Key) -> Answer:
     context = _context(node, request, key)
-    return written(node.secret, key, await node.delete(key, context), is_put=False)
+    return answer_write(node.secret, key, await node.delete(key, context), is_put=False)
 
 
-def _context(node: "Node", request: web.BaseRequest, key: Key) -> VersionVector | None:
+def _context(node: Node, request: web.BaseRequest, key: Key) -> VersionVector | None:
     """What the client has seen of the key; None if it does not say. Raises ``ContextError``."""
     text = request.headers.get("Kv-Context")
     return None if text is None else decode_context(node.secret, key, text)
@@ -67,7 +67,7 @@ async def _answer_siblings(
     request: web.BaseRequest, live: tuple[Sibling, ...], headers: dict[str, str]
 ) -> web.StreamResponse:
     """One sibling at a time: a merge may have gathered more than fits beside its own encoding in memory."""
-    answer = web.StreamResponse(status=300, headers={**headers, "Content-Type": "application/json"})
+    answer = web.StreamResponse(status=300, headers={**headers, **_LIST_HEADERS})
     await answer.prepare(request)
     if request.method != "HEAD":
         opening = b"[\n"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 
-from aiohttp import web
+from kvgossip.api.answer import Answer
 
 
 class Problem(Enum):
@@ -61,7 +61,6 @@ class Problem(Enum):
 
 RETRY_AFTER_S = 1
 _RETRIED = frozenset({Problem.NOT_READY, Problem.OVERLOADED, Problem.TOO_MANY_CONNECTIONS})
-NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
 
 class ProblemError(Exception):
@@ -83,8 +82,8 @@ class ProblemError(Exception):
         self.headers = headers or {}
         self.must_close = must_close
 
-    def answer(self) -> web.Response:
-        return problem_answer(self.problem, self.body, headers=self.headers, must_close=self.must_close)
+    def answer(self) -> Answer:
+        return problem_answer(self.problem, self.body, self.headers, must_close=self.must_close)
 
 
 def problem_body(
@@ -101,25 +100,22 @@ def problem_body(
     return json.dumps(document).encode() + b"\n"
 
 
-def problem_headers(problem: Problem) -> dict[str, str]:
-    headers = dict((("Content-Type", "application/problem+json"), NOSNIFF))
-    if problem in _RETRIED:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return headers
-
-
 def problem_answer(
-    problem: Problem, body: bytes, *, headers: Mapping[str, str], must_close: bool = False
-) -> web.Response:
-    answer = web.Response(status=problem.status, body=body, headers={**problem_headers(problem), **headers})
-    if must_close:
-        answer.force_close()
-    return answer
+    problem: Problem, body: bytes, headers: Mapping[str, str], *, must_close: bool = False
+) -> Answer:
+    return Answer(problem.status, {**_headers(problem), **headers}, body, must_close=must_close)
 
 
 def raw_problem(problem: Problem, detail: str) -> bytes:
     """A whole answer as bytes, for a connection that has no request yet. It is closed afterwards."""
     body = problem_body(problem, detail)
-    headers = {**problem_headers(problem), "Content-Length": str(len(body)), "Connection": "close"}
+    headers = {**_headers(problem), "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {problem.status} {problem.title}", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    headers = {"Content-Type": "application/problem+json"}
+    if problem in _RETRIED:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return headers

@@ -5,7 +5,7 @@ The raw target decides (``api/target.py``), never a normalised path. All errors 
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -15,12 +15,10 @@ from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.target import decode_name, split_target
 from kvgossip.errors import ContextError, KeyNameError, LimitError, StoreError
 from kvgossip.model.ids import Key, Kind, make_key
+from kvgossip.runtime.node import Node
 
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
-
-KeyHandler = Callable[["Node", web.BaseRequest, Key], Awaitable[web.StreamResponse]]
-Handler = Callable[["Node", web.BaseRequest], Awaitable[web.StreamResponse]]
+KeyHandler = Callable[[Node, web.BaseRequest, Key], Awaitable[web.StreamResponse]]
+Handler = Callable[[Node, web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("kvgossip.api")
 
@@ -41,7 +39,7 @@ _EXACT: Mapping[str, Mapping[str, Handler]] = {
 class Router:
     """Answers the requests of one node."""
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

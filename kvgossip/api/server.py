@@ -12,7 +12,7 @@ aiohttp by default lets a half-sent request stay open for an hour. Here
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import socket
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -20,9 +20,7 @@ from aiohttp.http_exceptions import LineTooLong
 from kvgossip.api.problem import Problem, ProblemError, raw_problem
 from kvgossip.api.router import Router
 from kvgossip.model.context import CONTEXT_CHARS_MAX
-
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+from kvgossip.runtime.node import Node
 
 HEAD_TIMEOUT_S = 12.0
 ANSWER_TIMEOUT_S = 60.0
@@ -32,7 +30,6 @@ LINGER_S = 1.0
 SHUTDOWN_TIMEOUT_S = 5.0
 """What requests in flight have left when the listener closes."""
 CONNECTIONS_MAX = 1_000
-BACKLOG = 512
 TARGET_BYTES_MAX = 8 << 10
 """A key of 1,024 bytes, all of them percent-encoded, takes 3 KiB."""
 HEADER_BYTES_MAX = CONTEXT_CHARS_MAX + 1_024
@@ -59,10 +56,8 @@ class ApiServer:
         self._connections = connections
 
     @property
-    def port(self) -> int:
-        """The port that is bound: the system's choice if 0 was asked for."""
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return port
+    def connection_count(self) -> int:
+        return self._connections.count
 
     async def close(self) -> None:
         """Accept nobody any more, let requests in flight finish, then close all connections."""
@@ -71,11 +66,10 @@ class ApiServer:
         await self._connections.shutdown(SHUTDOWN_TIMEOUT_S)
 
 
-async def start_api(node: "Node", host: str, port: int) -> ApiServer:
-    """Listen on ``host`` (empty for all addresses) and ``port``. Raises ``OSError`` if that is taken."""
+async def start_api(node: Node, listening: socket.socket) -> ApiServer:
+    """Serve ``node`` on a socket that listens already, and is closed with the server."""
     connections = _Connections(Router(node))
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(connections, host or None, port, backlog=BACKLOG)
+    listener = await asyncio.get_running_loop().create_server(connections, sock=listening)
     return ApiServer(listener, connections)
 
 

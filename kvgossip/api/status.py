@@ -1,18 +1,14 @@
 """``/v1/status``: what this node holds and knows, as of its last commit."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
-from kvgossip.api.answer import Json, json_answer
+from kvgossip.api.answer import Answer, Json, json_answer
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.ids import format_id
-
-if TYPE_CHECKING:
-    from kvgossip.runtime.node import Node
+from kvgossip.runtime.node import Node
 
 
-async def get(node: "Node", request: web.BaseRequest) -> web.Response:
+async def get(node: Node, request: web.BaseRequest) -> Answer:
     status = node.replica.status()
     return json_answer(
         {
@@ -29,7 +25,7 @@ async def get(node: "Node", request: web.BaseRequest) -> web.Response:
             "hot_rumors": status.hot_rumor_count,
             "clock": _clock_json(status.clock),
             "clock_holes": status.clock.hole_count(),
-            "counters": dict(sorted(status.counters.items())),
+            "counters": dict(sorted(node.counters().items())),
         }
     )
 

@@ -1,0 +1,133 @@
+"""``kvgossip serve``: run one node until it is told to stop.
+
+SIGTERM and SIGINT stop it in order: it is no longer ready, requests in flight finish, news is handed on, the
+store is closed, and the exit code is 0. A second signal ends it at once, which is no more than a crash.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvgossip.cli.arguments import Commands
+from kvgossip.cli.exit_code import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from kvgossip.runtime.settings import Settings
+
+OPEN_FILES_MAX = 16_384
+"""Connections and RocksDB's files together need more than the usual soft limit of 1,024."""
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser("serve", help="run one node", argument_default=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("--node", metavar="NAME", help="what people call this node (default: the name of the host)")
+    add("--cluster", metavar="NAME", help="the cluster it belongs to (default: kvgossip)")
+    add("--listen", metavar="HOST:PORT", help="where clients reach it (default: 127.0.0.1:7700)")
+    add("--peer-listen", metavar="HOST:PORT", help="where other nodes reach it (default: 127.0.0.1:7701)")
+    add(
+        "--seeds",
+        metavar="HOST:PORT,...",
+        type=_addresses,
+        help="peer listeners to join through (default: none)",
+    )
+    add("--data-dir", metavar="DIR", type=Path, help="where the data is kept (default: in memory only)")
+    add("--secret-file", metavar="FILE", type=Path, help="the secret that the cluster shares (default: none)")
+    add("--advertise-api", metavar="HOST:PORT", help="what others are told of --listen, if they differ")
+    add("--advertise-peer", metavar="HOST:PORT", help="what others are told of --peer-listen, if they differ")
+    add("--allow-faults", action="store_true", help="let /v1/faults cut this node off, for tests")
+    add(
+        "--trace",
+        metavar="FILE",
+        type=Path,
+        help="write when each write became readable here, for benchmarks",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    from kvgossip.runtime.loop import run as run_loop
+    from kvgossip.runtime.settings import Settings, SettingsError
+
+    given = {name: value for name, value in vars(arguments).items() if name != "run"}
+    try:
+        settings = Settings(**given)
+    except SettingsError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
+    _raise_file_limit()
+    run_loop(_serve(settings))
+    return ExitCode.OK
+
+
+async def _serve(settings: "Settings") -> None:
+    """Returns when the node has stopped. Raises ``CommandError`` if it cannot start."""
+    import asyncio
+    import logging
+    from dataclasses import replace
+
+    from kvgossip.api.server import start_api
+    from kvgossip.errors import StoreError
+    from kvgossip.runtime.endpoint import Endpoint
+    from kvgossip.runtime.log import Log, LogHandler
+    from kvgossip.runtime.node import Node
+    from kvgossip.runtime.settings import SettingsError
+    from kvgossip.runtime.websocket import bind
+
+    asked_to_stop = _catch_signals()
+    try:
+        listening = bind(Endpoint.parse(settings.listen))
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandError(f"listen {settings.listen} cannot be used: {reason}") from None
+    settings = replace(settings, advertise_api=settings.api_address(listening.getsockname()[1]))
+    log = Log(node=settings.node, cluster=settings.cluster)
+    logging.basicConfig(handlers=[LogHandler(log)])
+    try:
+        node = Node(settings, log=log)
+        await node.start()
+    except (SettingsError, StoreError) as error:
+        log.close()
+        raise CommandError(str(error)) from None
+    api = await start_api(node, listening)
+    kept = settings.data_dir or "memory only"
+    state = "is ready" if node.is_ready else "is up, but cannot write to its disk yet"
+    peers = node.replica.members(node.now())[0].member.peer
+    print(
+        f"{settings.node} {state}: API http://{settings.advertise_api}, peers {peers}, data {kept}",
+        flush=True,
+    )
+    await asked_to_stop.wait()
+    await asyncio.gather(node.stop(), api.close())
+
+
+def _catch_signals() -> "asyncio.Event":
+    """Set at the first SIGTERM or SIGINT; the second ends the process."""
+    import asyncio
+    import os
+    import signal
+
+    asked = asyncio.Event()
+
+    def take(number: int) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, take, number)
+    return asked
+
+
+def _raise_file_limit() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(OPEN_FILES_MAX, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
