@@ -8,7 +8,7 @@ and one of another key would delete what nobody saw.
 """
 
 import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 
 from kvgossip.errors import ContextError
@@ -34,7 +34,7 @@ def decode_context(secret: ClusterSecret, key: Key, text: str) -> VersionVector:
     if len(text) > CONTEXT_CHARS_MAX:
         raise ContextError(f"the context has {len(text)} characters: at most {CONTEXT_CHARS_MAX} are allowed")
     try:
-        raw = urlsafe_b64decode(text.encode("ascii"))
+        raw = b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
     except (Base64Error, UnicodeEncodeError, ValueError):
         raise ContextError("the context is no base64: send back what Kv-Context held, unchanged") from None
     body, code = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]

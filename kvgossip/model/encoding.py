@@ -2,7 +2,7 @@
 
 All numbers are big-endian and of fixed width, sequences are sorted, and the decoder accepts exactly what the
 encoder makes, so there is nothing to normalise and no second encoding of anything. The first byte is the
-version of the format; ``tests/test_golden.py`` holds the bytes still.
+version of the format; ``tests/model/test_golden.py`` holds the bytes still.
 
     kv     = version flags stamp replica counter [expires] type-length type body
     mv     = version count (replica counter)* count sibling*
@@ -26,7 +26,7 @@ from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, kind_o
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.member import Member
 from kvgossip.model.mv import MvEntry, Sibling
-from kvgossip.model.stamp import Stamp, stamp_ms
+from kvgossip.model.stamp import STAMP_MAX, Stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
 
 ENTRY_FORMAT = 1
@@ -244,7 +244,7 @@ def _checked_dot(replica: int, counter: int) -> Dot:
 
 
 def _checked_stamp(stamp: int) -> Stamp:
-    if stamp_ms(Stamp(stamp)) > STAMP_MS_MAX:
+    if stamp > STAMP_MAX:
         raise EncodingError("a stamp beyond the year 3000")
     return Stamp(stamp)
 
