@@ -89,6 +89,14 @@ class NodeClock:
             return self
         return NodeClock({**self.ranges, **changed})
 
+    def without(self, replica: ReplicaId, *, above: int) -> "NodeClock":
+        """This clock less the dots of one replica above a counter."""
+        kept = tuple(
+            (first, min(last, above)) for first, last in self.ranges.get(replica, ()) if first <= above
+        )
+        others = {r: ranges for r, ranges in self.ranges.items() if r != replica}
+        return NodeClock({**others, replica: kept} if kept else others)
+
     def split(self, replicas_max: int) -> list["NodeClock"]:
         """Clocks of at most ``replicas_max`` replicas each, whose join is this one."""
         replicas = sorted(self.ranges)

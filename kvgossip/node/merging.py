@@ -7,9 +7,12 @@ entries are staged, and is told to its origin when they are durable.
 
 from kvgossip.errors import CorruptRowError, EncodingError
 from kvgossip.model.digest import entry_digest
+from kvgossip.model.dot import Dot
 from kvgossip.model.encoding import decode_entry, encode_entry
-from kvgossip.model.entry import merge_entries
+from kvgossip.model.entry import Entry, merge_entries
 from kvgossip.model.ids import Address, Key, check_key
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.mv import MvEntry
 from kvgossip.node.effects import Event, Now
 from kvgossip.node.staging import Staging
 from kvgossip.node.waiters import MergeJob, Origin, RumorOrigin
@@ -29,8 +32,9 @@ class Merging:
         self._fetching: list[MergeJob] = []
         self._events: list[Event] = []
         self.refused_count = 0
+        self.counter_at_start = 0
         self.found_copy = False
-        """Set when a peer holds a dot of this replica that its own clock does not cover."""
+        """Set when a peer holds a dot of this replica that it did not issue; cleared by who reacts."""
 
     def begin(
         self,
@@ -91,11 +95,11 @@ class Merging:
         if isinstance(job.origin, RumorOrigin) and staging.clock.covers_all(dots):
             self._rumors.note_known(key, entry_digest(self._seed, key, data), job.sender)
             return
-        if any(d.replica == staging.replica and not staging.clock.covers(d) for d in dots):
-            self.found_copy = True
-            raise EncodingError("the entry has a dot of this replica that it never issued")
         mine = staging.lookup(key)
         merged = merge_entries(mine, theirs)
+        if any(self._is_of_twin(dot, mine, theirs) for dot in dots):
+            self.found_copy = True
+            raise EncodingError("the entry has a dot of this replica that it did not issue")
         staging.observe_stamp(theirs.stamp, now)
         staging.stage_dots(dots)
         if merged is mine:
@@ -110,6 +114,19 @@ class Merging:
             job.lagging.append(key)
         digest = staging.stage_entry(key, merged, merged_data, source=job.sender, becomes_hot=False)
         job.news.append((key, digest))
+
+    def _is_of_twin(self, dot: Dot, mine: Entry | None, theirs: Entry) -> bool:
+        """True for a dot of this start whose effect this node does not hold: a twin has issued it."""
+        if dot.replica != self._staging.replica or dot.counter <= self.counter_at_start:
+            return False
+        if mine is None or not self._staging.clock.covers(dot):
+            return True
+        if isinstance(theirs, KvEntry):
+            return merge_entries(mine, theirs) is not mine
+        assert isinstance(mine, MvEntry)
+        held = {sibling.dot: sibling for sibling in mine.siblings}
+        twin = {sibling.dot: sibling for sibling in theirs.siblings}
+        return not mine.vector.covers(dot) or held.get(dot, twin[dot]) != twin[dot]
 
     def _take_offer(self, job: MergeJob, index: int, offer: Offer, now: Now) -> None:
         """Fetch an offered entry, unless this node holds its effect already."""

@@ -17,14 +17,15 @@ from kvgossip.config import Tuning
 from kvgossip.errors import CorruptRowError, RemoteError, StoreError
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.encoding import decode_entry, decode_member, encode_member
+from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key, StartNumber, format_id
 from kvgossip.model.member import Member
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
 from kvgossip.node.commits import explain_failure
-from kvgossip.node.convergence import ConvergenceChecks, state_of
+from kvgossip.node.convergence import ConvergenceChecks
+from kvgossip.node.copies import OldDots, Reissue
 from kvgossip.node.effects import (
     Commit,
     Done,
@@ -42,11 +43,11 @@ from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.identity import next_identity
 from kvgossip.node.local_writes import format_etag, stage_write
 from kvgossip.node.merging import Merging
+from kvgossip.node.peers import WITHOUT_WORD, Peers
 from kvgossip.node.staging import Staged, Staging
 from kvgossip.node.status import MemberRoot, MemberStatus, Status
 from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob, RumorOrigin
-from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
-from kvgossip.protocol.membership import MemberChange, Membership
+from kvgossip.protocol.membership import MemberChange
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import ChunkServer, Transfers
@@ -54,7 +55,6 @@ from kvgossip.store.base import Batch, Store
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 
-META_MEMBERS = "member/"
 _BULK = (m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
 
 
@@ -105,16 +105,25 @@ class Replica:
         seed = secret.digest_seed
         self._outbox = outbox = Outbox()
         self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
-        self._acquaintances = Acquaintances(outbox, lambda r: self._staging.committed_clock.greatest(r))
-        known = [decode_member(data) for _, data in store.scan_meta(META_MEMBERS)]
-        self._membership = Membership(
-            self._my_record(), known, tuning=tuning, rng=rng, outbox=outbox, now_ms=now.monotonic_ms
+        self._counter_at_start = self._staging.clock.greatest(self._identity.replica)
+        self._counter_told = self._counter_at_start
+        """The greatest own counter that anybody can have heard of; see ``shows_copy``."""
+        self._reissue: Reissue | None = None
+        self._peers = Peers(
+            self._my_record(),
+            store,
+            self._staging,
+            tuning=tuning,
+            rng=rng,
+            outbox=outbox,
+            now_ms=now.monotonic_ms,
         )
-        self._membership.set_seeds(profile.seeds)
+        self._peers.membership.set_seeds(profile.seeds)
         self._rumors = RumorMonger(tuning, rng, outbox, self._load)
         self._transfers = Transfers(tuning, seed, outbox)
         self._chunks = ChunkServer(seed, outbox)
         self._merging = Merging(self._staging, self._transfers, self._rumors, seed)
+        self._merging.counter_at_start = self._counter_at_start
         self._exchanges = Exchanges(
             store,
             self._staging,
@@ -125,7 +134,7 @@ class Replica:
             outbox=outbox,
             now_ms=now.monotonic_ms,
         )
-        self._checks = ConvergenceChecks(self._membership, self._acquaintances.replica_at, outbox)
+        self._checks = ConvergenceChecks(self._peers.membership, self._peers.acquaintances.replica_at, outbox)
         self._stage_identity()
 
     # -- inputs: clients
@@ -167,29 +176,33 @@ class Replica:
         if not self._is_started:
             return
         now_ms = now.monotonic_ms
-        self._membership.handle_timer(now_ms)
-        self._rumors.handle_timer(now_ms)
-        self._exchanges.handle_timer(now_ms, can_ask=self._read_only_because is None)
-        self._chunks.handle_timer(now_ms)
-        for outcome in self._transfers.handle_timer(now_ms):
-            self._merging.take_outcome(outcome, now)
+        self._peers.membership.handle_timer(now_ms)
+        if self._reissue is not None:
+            self._step_reissue(self._reissue)
+        else:
+            self._rumors.handle_timer(now_ms)
+            self._exchanges.handle_timer(now_ms, can_ask=self._read_only_because is None)
+            self._chunks.handle_timer(now_ms)
+            for outcome in self._transfers.handle_timer(now_ms):
+                self._merging.take_outcome(outcome, now)
         self._settle(now)
 
     def handle_connected(self, to: Address, now: Now) -> None:
         """There is a new connection with ``to``, whoever opened it."""
         if self._is_started:
-            self._acquaintances.handle_connected(to, self._known_me())
+            self._peers.acquaintances.greet(to, self._known_me())
             self._settle(now)
 
     def handle_send_failed(self, to: Address, now: Now) -> None:
         """Some frames for ``to`` were dropped. Anti-entropy mends what they carried."""
         self._count("sends_failed")
+        self._peers.handle_send_failed(to)
         self._rumors.handle_send_failed(to, now.monotonic_ms)
         self._settle(now)
 
     def handle_seeds(self, seeds: Sequence[Address], now: Now) -> None:
         """The seeds, resolved anew."""
-        self._membership.set_seeds(seeds)
+        self._peers.membership.set_seeds(seeds)
 
     def handle_committed(self, batch: Batch, now: Now) -> None:
         """The batch of the last ``Commit`` is durable."""
@@ -216,7 +229,7 @@ class Replica:
                 self._exchanges.break_off()
         if not failure.is_final:
             self._stage_identity()
-            self._stage_members()
+            self._peers.stage_all()
         self._settle(now)
 
     # -- queries, of committed rows only
@@ -251,17 +264,7 @@ class Replica:
 
     def members(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
-        others = [
-            MemberStatus(
-                member=member,
-                state=state_of(member, is_alive),
-                heard_ms_ago=None if heard_ms is None else now.monotonic_ms - heard_ms,
-                is_self=False,
-            )
-            for member, is_alive, heard_ms in self._membership.members()
-        ]
-        others.sort(key=lambda status: (status.member.name, status.member.replica))
-        return [MemberStatus(self._membership.me, "alive", 0, is_self=True), *others]
+        return self._peers.statuses(now)
 
     # -- outputs
 
@@ -277,8 +280,12 @@ class Replica:
         """On the monotonic clock; None if nothing is due."""
         if not self._is_started:
             return None
+        if self._reissue is not None and self._staging.is_idle:
+            return 0
+        if self._reissue is not None:
+            return self._peers.membership.next_deadline_ms()
         deadlines = [
-            self._membership.next_deadline_ms(),
+            self._peers.membership.next_deadline_ms(),
             self._rumors.next_deadline_ms(),
             self._exchanges.next_deadline_ms(can_ask=self._read_only_because is None),
             self._transfers.next_deadline_ms(),
@@ -289,7 +296,7 @@ class Replica:
 
     def check_invariants(self) -> None:
         self._staging.check_invariants()
-        self._membership.check_invariants()
+        self._peers.membership.check_invariants()
         self._rumors.check_invariants()
         self._transfers.check_invariants()
         self._exchanges.check_invariants()
@@ -330,32 +337,29 @@ class Replica:
         if isinstance(message, m.Hello):
             self._take_hello(sender, message, now)
             return
-        replica = self._acquaintances.replica_at(sender)
-        if replica is None:
+        if not self._peers.accepts(sender, message):
             self._count("frames_before_hello")
-            self._acquaintances.greet(sender, self._known_me())
+            self._peers.acquaintances.greet(sender, self._known_me())
             return
         if self._rumors.handle_heard(sender):
             self._exchanges.schedule.want(sender, now_ms)
         self._exchanges.handle_heard(sender, now_ms)
         self._dispatch(sender, message, now)
-        self._membership.handle_heard(replica, now_ms)
+        self._peers.handle_heard(sender, now_ms)
 
     def _dispatch(self, sender: Address, message: m.Message, now: Now) -> None:
         now_ms = now.monotonic_ms
         match message:
+            case m.MemberSyn() | m.MemberAck() | m.MemberAck2():
+                self._peers.receive(sender, message, now)
+            case _ if self._reissue is not None:
+                pass  # no data until this node is sure of its dots; the sender tries again
             case m.RumorPush():
                 if self._can_merge():
                     origin = RumorOrigin(message.sequence)
                     self._merging.begin(sender, origin, message.entries, message.offers, now)
             case m.RumorAnswer():
                 self._rumors.handle_answer(sender, message, now_ms)
-            case m.MemberSyn():
-                self._membership.handle_syn(sender, message, now_ms)
-            case m.MemberAck():
-                self._membership.handle_ack(sender, message, now_ms)
-            case m.MemberAck2():
-                self._membership.handle_ack2(message, now_ms)
             case m.ChunkAsk():
                 self._chunks.answer(sender, message, self._store.get, now_ms)
             case m.Chunk():
@@ -372,16 +376,15 @@ class Replica:
                 self._exchanges.receive(sender, message, now, can_merge=self._can_merge())
 
     def _take_hello(self, sender: Address, hello: m.Hello, now: Now) -> None:
-        me = self._known_me()
-        if hello.me.replica == me.replica:
-            self._found_copy(f"the node at {sender} has the same replica id")
-            return
-        if hello.you is not None and shows_copy(me, hello.you):
-            self._found_copy(f"the node at {sender} knows a later state of this replica")
-        if self._acquaintances.handle_hello(sender, hello, me):
-            self._membership.handle_acquainted(sender, hello.me.replica)
+        is_new, copied = self._peers.receive_hello(
+            sender, hello, self._known_me(), counter_told=self._counter_told
+        )
+        if copied is not None:
+            self._found_copy(copied)
+            self._peers.acquaintances.greet(sender, self._known_me())
+        if is_new:
             self._exchanges.handle_new_start(sender)
-        self._membership.handle_heard(hello.me.replica, now.monotonic_ms)
+        self._peers.handle_heard(sender, now.monotonic_ms)
 
     def _answer_root_ask(self, sender: Address, ask: m.RootAsk) -> None:
         root = self._store.tree.root
@@ -400,9 +403,15 @@ class Replica:
         for event in self._merging.take_events():
             self._effects.append(Notify(event))
         if self._merging.found_copy:
-            self._found_copy("a peer holds writes of this replica that it does not hold")
-        for change in self._membership.take_changes():
-            self._take_member_change(change, now_ms)
+            self._merging.found_copy = False
+            self._found_copy("a peer holds writes of this replica that it did not issue")
+        if self._peers.membership.found_copy:
+            self._peers.membership.found_copy = False
+            self._found_copy("a later start of the same replica is a member")
+        for change, event in self._peers.take_changes():
+            self._effects.append(Notify(event))
+            if change.kind in ("alive", "down"):
+                self._take_target_change(change, now_ms)
         if self._rumors.was_dropped:
             self._rumors.was_dropped = False
             self._exchanges.schedule.want_any(now_ms)
@@ -413,11 +422,10 @@ class Replica:
             self._answer(answered, now)
             self._exchanges.schedule.handle_progress(now_ms)
         for to, message in self._outbox.take():
-            if self._acquaintances.is_stranger(to) and not isinstance(message, m.Hello):
-                self._acquaintances.greet(to, self._known_me())
-                for hello_to, hello in self._outbox.take():
-                    self._effects.append(Send(hello_to, codec.encode(hello), is_bulk=False))
-            self._effects.append(Send(to, codec.encode(message), isinstance(message, _BULK)))
+            for ready in self._peers.outgoing(to, message, self._known_me()):
+                if not isinstance(ready, WITHOUT_WORD):
+                    self._counter_told = self._staging.committed_clock.greatest(self._identity.replica)
+                self._effects.append(Send(to, codec.encode(ready), isinstance(ready, _BULK)))
 
     def _answer(self, staged: Staged, now: Now) -> None:
         """What ``staged`` held is durable: tell whoever waits."""
@@ -440,29 +448,19 @@ class Replica:
             for key, digest in job.news:
                 self._rumors.make_hot(key, digest, job.sender, now_ms)
 
-    def _take_member_change(self, change: MemberChange, now_ms: int) -> None:
-        member = change.member
-        self._notify(
-            f"member-{change.kind}", peer=member.peer, member=member.name, replica=format_id(member.replica)
-        )
-        if change.kind in ("alive", "down"):
-            live = self._membership.live_addresses()
-            self._rumors.set_targets(live)
-            self._exchanges.schedule.set_targets(live)
-            if change.kind == "alive":
-                self._exchanges.schedule.want(member.peer, now_ms)
-        else:
-            self._staging.stage_meta(_member_record(member), encode_member(member))
+    def _take_target_change(self, change: MemberChange, now_ms: int) -> None:
+        """A member came to life or fell silent: it is, or is no longer, somebody to talk to."""
+        live = self._peers.membership.live_addresses()
+        self._rumors.set_targets(live)
+        self._exchanges.schedule.set_targets(live)
+        if change.kind == "alive":
+            self._exchanges.schedule.want(change.member.peer, now_ms)
 
     # -- state of this node
 
     def _stage_identity(self) -> None:
         for name, data in self._identity.records().items():
             self._staging.stage_meta(name, data)
-
-    def _stage_members(self) -> None:
-        for member, _, _ in self._membership.members():
-            self._staging.stage_meta(_member_record(member), encode_member(member))
 
     def _my_record(self) -> Member:
         return Member(
@@ -487,10 +485,26 @@ class Replica:
         return MemberRoot(replica, name, "alive", format_etag(root.sum), root.row_count, clock_hash)
 
     def _found_copy(self, how: str) -> None:
-        """This data directory is a copy of another: its dots are not safe to issue. Take no more writes."""
-        if self._read_only_because is None:
-            self._read_only_because = f"this data directory is a copy of another one: {how}"
-            self._notify("copy-found", reason=how)
+        """This data directory is a copy of another: go on as a new replica (see ``node/copies.py``)."""
+        if self._read_only_because is not None or self._reissue is not None:
+            return
+        old = OldDots(self._identity.replica, self._counter_at_start)
+        self._identity = self._identity.renewed(self._rng)
+        self._counter_at_start = self._counter_told = 0
+        self._notify("copy-found", reason=how, replica=format_id(self._identity.replica))
+        self._staging.renew_replica(self._identity.replica, counter_at_start=old.counter)
+        self._merging.counter_at_start = 0
+        self._stage_identity()
+        self._peers.handle_new_identity(self._my_record())
+        self._exchanges.break_off()
+        self._reissue = Reissue(self._store, self._staging, old)
+
+    def _step_reissue(self, reissue: Reissue) -> None:
+        if not reissue.is_over:
+            reissue.step()
+        elif self._staging.is_idle:
+            self._notify("writes-reissued", entries=reissue.reissued_count)
+            self._reissue = None
 
     def _load(self, key: Key) -> m.Carried | m.Offer | None:
         """The committed entry of a key as it travels."""
@@ -519,7 +533,3 @@ class Replica:
             "stamps_ahead": self._staging.stamps_ahead,
             "stamps_given_up": self._staging.stamps_given_up,
         }
-
-
-def _member_record(member: Member) -> str:
-    return f"{META_MEMBERS}{format_id(member.replica)}"

@@ -149,6 +149,22 @@ class Staging:
         """Take over a peer's clock as a whole: the exchange with it is complete."""
         self._gathering.clock = self._gathering.clock.join(clock)
 
+    def renew_replica(self, replica: ReplicaId, *, counter_at_start: int) -> None:
+        """Issue dots as another replica; the dots of this start under the old id no longer count as held."""
+        clock = self._gathering.clock.without(self.replica, above=counter_at_start)
+        self._gathering.clock = clock
+        self.replica = replica
+
+    def staged_keys(self) -> list[Key]:
+        """Keys of rows that are not committed yet."""
+        in_flight = {} if self._in_flight is None else self._in_flight.rows
+        return list({**in_flight, **self._gathering.rows})
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits for the disk."""
+        return self._in_flight is None and not self._is_write(self._gathering)
+
     def stage_meta(self, name: str, data: bytes | None) -> None:
         self._gathering.meta[name] = data
 
@@ -210,7 +226,6 @@ class Staging:
     def check_invariants(self) -> None:
         self.committed_clock.check_invariants()
         self.clock.check_invariants()
-        assert self.clock.includes(self.committed_clock)
         ranges = self.clock.ranges.get(self.replica, ())
         assert not ranges or (len(ranges) == 1 and ranges[0][0] == 1), "a hole in our own dots"
 

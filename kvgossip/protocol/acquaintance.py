@@ -11,7 +11,7 @@ or with more dots than this node has issued, shows that this node is a copy of a
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kvgossip.model.ids import Address, ReplicaId
+from kvgossip.model.ids import Address, Generation, ReplicaId, StartNumber
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.wire.messages import Hello, Known
 
@@ -21,10 +21,10 @@ Greatest = Callable[[ReplicaId], int]
 
 @dataclass(slots=True)
 class _Acquaintance:
-    """Who is at an address, and whether it has been told what we know of it."""
+    """Who is at an address, and whether it has told us what it knows of us."""
 
     known: Known | None = None
-    was_told: bool = False
+    has_its_word: bool = False
 
 
 class Acquaintances:
@@ -35,25 +35,38 @@ class Acquaintances:
         self._greatest = greatest
         self._at: dict[Address, _Acquaintance] = {}
         self._latest: dict[ReplicaId, Known] = {}
+        self._before: dict[ReplicaId, Known] = {}
 
     def replica_at(self, address: Address) -> ReplicaId | None:
         """The replica that said Hello from ``address``; None if none has since the last connection."""
         acquaintance = self._at.get(address)
         return None if acquaintance is None or acquaintance.known is None else acquaintance.known.replica
 
+    def has_word_of(self, address: Address) -> bool:
+        """True once whoever is at ``address`` has told what it knows of this node: then data may go there."""
+        acquaintance = self._at.get(address)
+        return acquaintance is not None and acquaintance.has_its_word
+
     def is_stranger(self, address: Address) -> bool:
         """True if nothing was ever heard from or said to ``address``: then a Hello goes first."""
         return address not in self._at
 
-    def handle_connected(self, to: Address, me: Known) -> None:
-        """A new connection: both sides introduce themselves anew."""
-        self._at[to] = _Acquaintance()
-        self.greet(to, me)
+    def handle_new_identity(self) -> None:
+        """This node is another replica from now on: nobody has told what it knows of that one."""
+        for acquaintance in self._at.values():
+            acquaintance.has_its_word = False
 
     def greet(self, to: Address, me: Known) -> None:
-        """Say Hello, with what is known of whoever is there."""
-        known = self._at.setdefault(to, _Acquaintance()).known
-        self._outbox.send(to, Hello(me, None if known is None else self._told(known)))
+        """Say Hello, as at every new connection. Who was there stays known until another start says Hello:
+        a new start is a stranger to everybody, so a Hello is the first that comes from it.
+        """
+        self._outbox.send(to, self.hello_for(to, me))
+
+    def hello_for(self, to: Address, me: Known) -> Hello:
+        """A Hello with what is known of whoever is at ``to``."""
+        acquaintance = self._at.setdefault(to, _Acquaintance())
+        known = acquaintance.known
+        return Hello(me, None if known is None else self._told(known), acquaintance.has_its_word)
 
     def handle_hello(self, sender: Address, hello: Hello, me: Known) -> bool:
         """Take it in, and answer until both sides have told what they know of the other.
@@ -61,28 +74,51 @@ class Acquaintances:
         True if another replica, or another start of the same, is at this address now.
         """
         acquaintance = self._at.setdefault(sender, _Acquaintance())
-        old = acquaintance.known
+        old, acquaintance.known = acquaintance.known, hello.me
         is_new = old is None or (old.replica, old.start_number) != (hello.me.replica, hello.me.start_number)
+        if is_new:
+            acquaintance.has_its_word = False
+        if hello.you is not None and hello.you.replica == me.replica:
+            acquaintance.has_its_word = True
         told = self._told(hello.me)
-        acquaintance.known = hello.me
-        if is_new or not acquaintance.was_told or hello.you is None:
-            acquaintance.was_told = True
-            self._outbox.send(sender, Hello(me, told))
+        if not hello.has_your_word:
+            self._outbox.send(sender, Hello(me, told, acquaintance.has_its_word))
+        if is_new:
+            self._tell_twins(sender, hello.me, me)
         return is_new
 
+    def _tell_twins(self, sender: Address, known: Known, me: Known) -> None:
+        """Whoever was known by the same replica id elsewhere hears of this start."""
+        for address, other in self._at.items():
+            is_same = other.known is not None and other.known.replica == known.replica
+            if is_same and address != sender:
+                self.greet(address, me)
+
     def _told(self, known: Known) -> Known:
-        """The latest start of a replica that was heard of, and the most of its dots."""
+        """What was known of a replica before its present start was first heard of.
+
+        That is what shows a copy: what is known by now may come from the present start itself.
+        """
         latest = self._latest.get(known.replica)
-        if latest is None or known.generation > latest.generation:
-            latest = known
-        counter = max(latest.counter, known.counter, self._greatest(known.replica))
-        self._latest[known.replica] = replace(latest, counter=counter)
-        return self._latest[known.replica]
+        if latest is None:
+            latest = Known(known.replica, Generation(0), StartNumber(0), 0)
+        if latest.start_number != known.start_number and known.generation >= latest.generation:
+            counter = max(latest.counter, self._greatest(known.replica))
+            self._before[known.replica] = replace(latest, counter=counter)
+            self._latest[known.replica] = known
+        elif latest.start_number != known.start_number:
+            return latest  # an older start than the one that is known: a copy without doubt
+        return self._before[known.replica]
 
 
-def shows_copy(me: Known, you: Known) -> bool:
-    """True if ``you``, what a peer knows of this replica id, cannot come from this node's own past."""
+def shows_copy(me: Known, you: Known, *, counter_told: int) -> bool:
+    """True if ``you``, what a peer knows of this replica id, cannot come from this node's own past.
+
+    ``counter_told``: the greatest counter that a peer can know of this replica without having met this start
+    of it: what it had issued at its start, or since then sent to anybody.
+    """
     if you.replica != me.replica:
         return False
-    is_twin = you.generation == me.generation and you.start_number != me.start_number
-    return is_twin or you.generation > me.generation or you.counter > me.counter
+    if you.start_number == me.start_number:
+        return you.counter > me.counter
+    return you.generation >= me.generation or you.counter > counter_told

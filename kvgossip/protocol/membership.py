@@ -67,6 +67,8 @@ class Membership:
         self._next_round_ms = now_ms
         self._next_seed_ms = now_ms
         self._changes: list[MemberChange] = []
+        self.found_copy = False
+        """Set when a later start of this node's own replica id is heard of; cleared by who reacts."""
 
     # -- queries
 
@@ -187,7 +189,9 @@ class Membership:
         mentioned = {digest.replica for digest in digests}
         for digest in digests:
             if digest.replica == self.me.replica:
-                continue  # about this node nobody knows better; copies are noticed at the Hello
+                # About this node nobody knows better, unless there are two of it.
+                self.found_copy |= digest.generation > self.me.generation
+                continue
             peer = self._peers.get(digest.replica)
             if peer is None:
                 newer_there.append(digest.replica)

@@ -225,7 +225,12 @@ def _b16(number: int) -> bytes:
 # -- the table: number, class, how its fields are written, how they are read. Numbers are never reused. ---
 
 _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] = (
-    (1, m.Hello, lambda x: (_plain_known(x.me), _plain_known(x.you)), (_known, _optional(_known))),
+    (
+        1,
+        m.Hello,
+        lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word),
+        (_known, _optional(_known), _flag),
+    ),
     (10, m.MemberSyn, lambda x: (_plain_digests(x.digests),), (_digests,)),
     (
         11,

@@ -35,7 +35,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The latest start of a replica that the sender has heard of, and the greatest counter it has seen."""
+    """A start of a replica, and the greatest counter of it that is known."""
 
     replica: ReplicaId
     generation: Generation
@@ -45,10 +45,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message of a connection. ``you`` is None until the sender has heard who the other one is."""
+    """The first message of a connection, answered until both have heard what the other knows of them.
+
+    ``you`` is None until the sender has heard who the other one is; ``has_your_word`` is True once it has
+    heard what the other knows of it.
+    """
 
     me: Known
     you: Known | None
+    has_your_word: bool
 
 
 # -- members (SYN, ACK, ACK2: van Renesse et al. 2008) ---------------------------------------------------

@@ -1,0 +1,93 @@
+"""Copies: what a node does that turns out to run on a copied or restored data directory.
+
+Another node has seen, or still issues, dots under this replica id that this directory does not hold. A dot
+names one write for ever, so the node takes a new replica id and, under it, issues again the writes of this
+start: their dots may exist elsewhere with other values, and peers that hold those would take ours for known.
+
+``kv`` entries keep their old stamps, so their place among the writes of others does not change. In an ``mv``
+entry the vector is lowered to what it said of the old id at the start, or it would claim to have seen writes
+of the twin; a sibling of this start gets a new dot.
+"""
+
+from dataclasses import dataclass, replace
+
+from kvgossip.model.dot import Dot, VersionVector
+from kvgossip.model.encoding import encode_entry
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.mv import MvEntry, Sibling
+from kvgossip.node.staging import Staging
+from kvgossip.store.base import Store
+
+STEP_ROWS = 512
+STEP_BYTES = 1 << 20
+_END = Key(bytes([max(Kind) + 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class OldDots:
+    """Dots of a replica id that was given up: those above ``counter`` were issued in this start."""
+
+    replica: ReplicaId
+    counter: int
+
+    def includes(self, dot: Dot) -> bool:
+        return dot.replica == self.replica and dot.counter > self.counter
+
+
+class Reissue:
+    """One walk through all rows, a bounded step at a time. No data is sent until it is over."""
+
+    def __init__(self, store: Store, staging: Staging, old: OldDots) -> None:
+        self._store = store
+        self._staging = staging
+        self._old = old
+        self._position: Key | None = make_key(min(Kind), b"\x00")
+        self.reissued_count = 0
+        for key in staging.staged_keys():  # the walk sees committed rows only
+            self._reissue_if_old(key)
+
+    @property
+    def is_over(self) -> bool:
+        return self._position is None
+
+    def step(self) -> None:
+        """Stage what the next rows need. Raises ``CorruptRowError``; the step can be taken again."""
+        assert self._position is not None
+        rows = self._store.scan(self._position, _END, rows_max=STEP_ROWS, bytes_max=STEP_BYTES)
+        for row in rows:
+            self._reissue_if_old(row.key)
+        self._position = Key(rows[-1].key + b"\x00") if rows else None
+
+    def _reissue_if_old(self, key: Key) -> None:
+        entry = self._staging.lookup(key)
+        if entry is not None and any(self._old.includes(dot) for dot in entry.dots()):
+            self._reissue(key, entry)
+
+    def _reissue(self, key: Key, entry: Entry) -> None:
+        renewed: Entry
+        if isinstance(entry, KvEntry):
+            renewed = replace(entry, dot=self._staging.next_dot())
+        else:
+            renewed = self._renewed(entry)
+        self._staging.stage_entry(key, renewed, encode_entry(renewed), source=None, becomes_hot=True)
+        self.reissued_count += 1
+
+    def _renewed(self, entry: MvEntry) -> MvEntry:
+        siblings: list[Sibling] = []
+        for sibling in entry.siblings:
+            if self._old.includes(sibling.dot):
+                dot = self._staging.next_dot()
+                self._staging.stage_dots((dot,))
+                siblings.append(replace(sibling, dot=dot))
+            else:
+                siblings.append(sibling)
+        siblings.sort(key=lambda sibling: sibling.dot)
+        old = self._old
+        seen = [
+            Dot(dot.replica, min(dot.counter, old.counter)) if dot.replica == old.replica else dot
+            for dot in entry.vector
+        ]
+        vector = VersionVector.of([dot for dot in seen if dot.counter] + [s.dot for s in siblings])
+        return MvEntry(vector, tuple(siblings))

@@ -1,0 +1,129 @@
+"""A node that runs on a copied or restored directory notices, takes a new replica id, and loses nothing."""
+
+from kvgossip.model.dot import VersionVector
+from kvgossip.node.effects import Written
+from kvgossip.wire import codec
+from kvgossip.wire import messages as m
+from tests.node.hand import WALL_MS, Hand, kv, mv, roots, run
+
+
+def restored(hand: Hand, store_of: Hand, *, start: int) -> Hand:
+    """``hand``'s name and address on a copy of a directory."""
+    name = hand.address.split(":")[0]
+    return Hand(name, store=store_of.store.copy(), seeds=["n1"], start=start, wall_ms=WALL_MS + hand.ms)
+
+
+def test_a_restored_backup_takes_a_new_id_and_keeps_what_it_wrote_since() -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    two.write(kv("before"), b"1")
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    for i in range(5):
+        two.write(mv(f"m{i}"), b"original %d" % i)
+        two.write(kv(f"k{i}"), b"original %d" % i)
+    run([one, two], 500)
+    old_id = two.replica.status().replica
+    again = restored(two, backup, start=2)
+    for i in range(5):  # cut off: the same dots are issued for other writes
+        again.write(mv(f"m{i}"), b"restored %d" % i)
+        again.write(kv(f"other{i}"), b"restored %d" % i)
+    run([one, again], 15_000)
+    assert again.replica.status().replica != old_id
+    assert any(event.name == "copy-found" for event in again.events)
+    assert len(roots([one, again])) == 1
+    for i in range(5):
+        assert sorted(one.bodies(mv(f"m{i}"))) == [b"original %d" % i, b"restored %d" % i]
+        assert one.bodies(kv(f"k{i}")) == [b"original %d" % i]
+        assert one.bodies(kv(f"other{i}")) == [b"restored %d" % i]
+    assert one.bodies(kv("before")) == [b"1"]
+    assert one.replica.status().clock == again.replica.status().clock
+
+
+def test_one_directory_live_twice_ends_as_two_replicas() -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    two.write(kv("a"), b"1")
+    run([one, two], 500)
+    twin = Hand("n3", store=two.store.copy(), seeds=["n1"], start=7, wall_ms=WALL_MS + one.ms)
+    two.write(mv("m"), b"of two")
+    twin.write(mv("m"), b"of twin")
+    run([one, two, twin], 20_000)
+    ids = {hand.replica.status().replica for hand in (one, two, twin)}
+    assert len(ids) == 3
+    assert len(roots([one, two, twin])) == 1
+    # What had spread under the old dot and was issued again may be there twice, but nothing is lost.
+    assert set(one.bodies(mv("m"))) == {b"of twin", b"of two"}
+
+
+def test_a_copy_learns_it_before_any_of_its_data_leaves() -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    two.write(kv("a"), b"1")
+    run([one, two], 500)
+    again = restored(two, backup, start=2)
+    again.write(kv("b"), b"2")
+    old_id = two.replica.status().replica
+    leaked = []
+
+    def watches(send: object) -> bool:
+        message = codec.decode(send.data)  # type: ignore[attr-defined]
+        for item in getattr(message, "entries", ()):
+            if old_id.to_bytes(8, "big") in item.data and item.data[-1:] == b"2":
+                leaked.append(message)
+        return False
+
+    run([one, again], 5_000, drops=watches)
+    assert one.bodies(kv("b")) == [b"2"]
+    assert leaked == []
+
+
+def test_a_restart_is_no_copy() -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    two.write(kv("a"), b"1")
+    run([one, two], 500)
+    old_id = two.replica.status().replica
+    again = two.crashed(start=2)
+    run([one, again], 3_000)
+    assert again.replica.status().replica == old_id
+    assert not any(event.name == "copy-found" for event in again.events)
+
+
+def test_a_context_from_its_own_lost_future_shows_a_copy() -> None:
+    two = Hand("n2")
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    lost = two.write(mv("a"), b"lost")
+    again = restored(two, backup, start=2)
+    ticket = again.put(mv("a"), b"new", context=lost.context)
+    again.commit()
+    result = again.results[ticket]
+    assert isinstance(result, Written)
+    assert result.dot.replica != lost.dot.replica
+    assert again.bodies(mv("a")) == [b"new"]
+
+
+def test_contexts_of_clients_go_on_after_the_id_has_changed() -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    two.write(kv("a"), b"1")
+    run([one, two], 500)
+    again = restored(two, backup, start=2)
+    first = again.write(mv("m"), b"1", context=VersionVector())
+    run([one, again], 3_000)
+    again.write(mv("m"), b"2", context=first.context)
+    run([one, again], 15_000)
+    # The old context names a dot that was issued anew under another id: it does not cover the new one.
+    assert b"2" in one.bodies(mv("m"))
+    assert one.bodies(mv("m")) == again.bodies(mv("m"))
+
+
+def test_data_waits_for_the_word_of_a_stranger() -> None:
+    one, two = Hand("n1"), Hand("n2")
+    one.receive(two, m.Hello(two.replica._known_me(), None, has_your_word=False))
+    one.take_messages()
+    item = m.Carried(kv("a"), b"")
+    one.receive(two, m.RumorPush(1, (item,), ()))
+    assert [type(message) for message in one.take_messages()] == [m.Hello]
+    assert one.replica.status().counters["frames_before_hello"] == 1
