@@ -46,6 +46,7 @@ from kvgossip.node.merging import Merging
 from kvgossip.node.peers import WITHOUT_WORD, Peers
 from kvgossip.node.staging import Staged, Staging
 from kvgossip.node.status import MemberRoot, MemberStatus, Status
+from kvgossip.node.traffic import Traffic
 from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob, RumorOrigin
 from kvgossip.protocol.membership import MemberChange
 from kvgossip.protocol.outbox import Outbox
@@ -102,6 +103,7 @@ class Replica:
         self._next_ticket = 1
         self._effects: list[Effect] = []
         self._counters: dict[str, int] = {}
+        self._traffic = Traffic()
         seed = secret.digest_seed
         self._outbox = outbox = Outbox()
         self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
@@ -162,6 +164,7 @@ class Replica:
             return
         try:
             message = codec.decode(data)
+            self._traffic.count_received(message, len(data))
             self._receive(sender, message, now)
         except RemoteError as error:
             self._count("frames_refused")
@@ -425,7 +428,9 @@ class Replica:
             for ready in self._peers.outgoing(to, message, self._known_me()):
                 if not isinstance(ready, WITHOUT_WORD):
                     self._counter_told = self._staging.committed_clock.greatest(self._identity.replica)
-                self._effects.append(Send(to, codec.encode(ready), isinstance(ready, _BULK)))
+                data = codec.encode(ready)
+                self._traffic.count_sent(ready, len(data))
+                self._effects.append(Send(to, data, isinstance(ready, _BULK)))
 
     def _answer(self, staged: Staged, now: Now) -> None:
         """What ``staged`` held is durable: tell whoever waits."""
@@ -525,6 +530,7 @@ class Replica:
     def _read_counters(self) -> dict[str, int]:
         return {
             **self._counters,
+            **self._traffic.counters(),
             "rumors_sent": self._rumors.sent_count,
             "rumors_useful": self._rumors.useful_count,
             "exchanges_completed": self._exchanges.schedule.completed_count,

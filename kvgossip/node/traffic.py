@@ -1,0 +1,46 @@
+"""Traffic of one node by kind of message: messages and payload bytes, both ways, since the start."""
+
+from kvgossip.wire import messages as m
+
+KINDS: dict[type, str] = {
+    m.Hello: "hello",
+    m.MemberSyn: "member",
+    m.MemberAck: "member",
+    m.MemberAck2: "member",
+    m.RumorPush: "rumor",
+    m.RumorAnswer: "rumor",
+    m.ChunkAsk: "transfer",
+    m.Chunk: "transfer",
+    m.RootAsk: "check",
+    m.RootAnswer: "check",
+}
+"""Every other message belongs to an exchange."""
+
+
+class Traffic:
+    """Counters named ``KIND_bytes_sent``, ``KIND_messages_received`` and so on."""
+
+    def __init__(self) -> None:
+        kinds = (*dict.fromkeys(KINDS.values()), "exchange")
+        self._sent = {kind: [0, 0] for kind in kinds}
+        self._received = {kind: [0, 0] for kind in kinds}
+
+    def count_sent(self, message: m.Message, size: int) -> None:
+        _count(self._sent, message, size)
+
+    def count_received(self, message: m.Message, size: int) -> None:
+        _count(self._received, message, size)
+
+    def counters(self) -> dict[str, int]:
+        named: dict[str, int] = {}
+        for direction, table in (("sent", self._sent), ("received", self._received)):
+            for kind, (messages, size) in table.items():
+                named[f"{kind}_messages_{direction}"] = messages
+                named[f"{kind}_bytes_{direction}"] = size
+        return named
+
+
+def _count(table: dict[str, list[int]], message: m.Message, size: int) -> None:
+    row = table[KINDS.get(type(message), "exchange")]
+    row[0] += 1
+    row[1] += size
