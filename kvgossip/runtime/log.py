@@ -19,7 +19,7 @@ from typing import TextIO
 from kvgossip.node.effects import Event
 
 LINES_WAITING_MAX = 1_000
-BURST = 20
+BURST = 200
 CLOSE_TIMEOUT_S = 1.0
 
 

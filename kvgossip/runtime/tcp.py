@@ -53,7 +53,7 @@ def tune(sock: Socket | None) -> None:
     for name, value in options:
         option = getattr(socket, name, None)
         if option is not None:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
@@ -63,7 +63,7 @@ def read_progress(sock: Socket | None) -> Progress | None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
-    except OSError:
+    except (OSError, ValueError):  # uvloop's word for a closed one
         return None
     if len(info) < _NOTSENT_AT + _UNACKED.size:
         return None

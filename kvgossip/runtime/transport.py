@@ -1,45 +1,32 @@
 """Carries frames between this node and its peers, by the address that each advertises.
 
-One link a pair, opened on demand by a send, kept while it is used, and named by every address it was dialled
-by. A peer that does not answer is tried about once a second while it is wanted; frames for it meanwhile are
-dropped and reported, as is what overflows a queue: anti-entropy mends both.
-
-**Both open at once.** The node with the lesser address decides, at the last step of the handshake that the
-other one dialled: it waits for its own try to end, and if a link has opened since that handshake began, it
-answers *duplicate*. A dialler that learns whom it has reached, and holds a link to that very process already,
-turns back. So of any number of simultaneous tries exactly one link opens. A link that opens although an older
-one is held means that the peer knows the older one is dead: it is replaced.
+One link a pair, opened on demand by a send, kept while it is used, and named by every address it was
+dialled by; ``openings.py`` sees to it that exactly one opens. A peer that does not answer is tried about once
+a second while it is wanted; frames for it meanwhile are dropped and reported, as is what overflows a queue:
+anti-entropy mends both.
 
 Everything here runs on one event loop. ``Handlers`` are called from it, never from inside ``send``.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from os import urandom
+from dataclasses import asdict, dataclass
 from random import Random
 
 from aiohttp import ClientError
 
 from kvgossip.model.ids import Address
 from kvgossip.node.effects import Event
-from kvgossip.runtime.conversation import converse
 from kvgossip.runtime.endpoint import EndpointError
 from kvgossip.runtime.faults import Faults
-from kvgossip.runtime.handshake import (
-    NONCE_BYTES,
-    DuplicateLinkError,
-    HandshakeError,
-    Hello,
-    Opening,
-    SelfReachedError,
-)
+from kvgossip.runtime.handshake import DuplicateLinkError, HandshakeError, Hello, SelfReachedError
 from kvgossip.runtime.link import Link, LinkCounters
+from kvgossip.runtime.openings import Openings
 from kvgossip.runtime.peer import REFUSED_RETRY_S, RETRY_S, WANTED_S, DialBudget, Peer
 from kvgossip.runtime.send_queue import ByteBudget, SendQueue
-from kvgossip.runtime.websocket import OPENING_TIMEOUT_S, PeerDialler, PeerListener, PeerSocket
+from kvgossip.runtime.websocket import PeerListener, PeerSocket
 
 PEERS_MAX = 4_096
 REFUSALS_REMEMBERED_MAX = 256
@@ -63,8 +50,6 @@ class Transport:
     def __init__(
         self, hello: Hello, key: bytes, handlers: Handlers, *, rng: Random, faults: Faults | None = None
     ) -> None:
-        self._hello = hello
-        self._key = key
         self._handlers = handlers
         self._rng = rng
         self._faults = faults
@@ -72,16 +57,12 @@ class Transport:
         self._peers: dict[Address, Peer] = {}
         self._aliases: dict[Address, Address] = {}
         self._own: set[Address] = {hello.address}
-        self._claims: dict[Address, asyncio.Event] = {}
-        """Whom we are dialling, by every name known for it; set when the try has ended."""
-        self._proven: set[Address] = set()
-        """Who proved the secret and waits for our own try to end; it is not dialled again meanwhile."""
         self._refusals: dict[str, str] = {}
         self._failed: dict[Address, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = ByteBudget()
         self._budget = DialBudget(self._loop.time())
-        self._dialler = PeerDialler()
+        self._openings = Openings(hello, key, faults, link_to=self._link_to, take=self._take)
         self._listener = PeerListener(self._accept)
         self._tick_handle: asyncio.TimerHandle | None = None
         self._link_counters = LinkCounters()
@@ -108,7 +89,7 @@ class Transport:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._dialler.close()
+        await self._openings.close()
         await self._listener.stop()
 
     def send(self, to: Address, data: bytes, *, is_bulk: bool) -> None:
@@ -189,16 +170,17 @@ class Transport:
             elif not peer.is_dialling:
                 del self._peers[peer.address]
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # -- dialling
 
     def _dial_if_due(self, peer: Peer, now_s: float) -> None:
-        is_busy = peer.address in self._claims or peer.address in self._proven or self._is_stopping
-        if peer.is_due(now_s) and not is_busy and self._budget.take(now_s):
+        if self._is_stopping or self._openings.is_underway(peer.address) or not peer.is_due(now_s):
+            return
+        if self._budget.take(now_s):
             self._dials += 1
             peer.is_dialling = True
             self._spawn(self._dial(peer))
@@ -206,52 +188,24 @@ class Transport:
     async def _dial(self, peer: Peer) -> None:
         """Try once to open a link, and run it."""
         started_s = self._loop.time()
-        claim = self._claims[peer.address] = asyncio.Event()
         link = None
         try:
-            async with asyncio.timeout(OPENING_TIMEOUT_S):
-                link = await self._open_dialled(peer, claim)
+            link = await self._openings.dial(peer.address)
+            if link.peer.address != peer.address:
+                self._add_alias(peer.address, self._peers[link.peer.address])
         except DuplicateLinkError as error:
             self._settle_duplicate(peer, error.peer, started_s)
         except SelfReachedError:
             self._disown(peer)
         except HandshakeError as error:
-            whose = "refused by the peer" if error.is_said_by_peer else "refused by this node"
-            self._give_up_try(peer, started_s, REFUSED_RETRY_S, "peer-refused", f"{whose}: {error.reason}")
+            self._give_up_try(peer, started_s, REFUSED_RETRY_S, "peer-refused", _explain(error))
         except (ClientError, OSError, TimeoutError, EndpointError, ValueError) as error:
-            self._give_up_try(
-                peer, started_s, RETRY_S, "peer-unreachable", str(error) or type(error).__name__
-            )
+            reason = str(error) or "it did not answer in time"
+            self._give_up_try(peer, started_s, RETRY_S, "peer-unreachable", reason)
         finally:
             peer.is_dialling = False
-            self._claims = {name: other for name, other in self._claims.items() if other is not claim}
-            claim.set()
         if link is not None:
             await self._run(link)
-
-    async def _open_dialled(self, peer: Peer, claim: asyncio.Event) -> Link:
-        await self._hang_while_cut(peer.address)
-        sock = await self._dialler.connect(peer.address)
-
-        async def check(opening: Opening) -> None:
-            assert opening.peer is not None
-            await self._hang_while_cut(opening.peer.address)
-            if not opening.is_done:
-                await self._claim(peer.address, opening.peer, claim)
-
-        opening = Opening(self._new_hello(), self._key, is_dialler=True)
-        theirs = await converse(sock, opening, check)
-        return self._open(sock, theirs, name=peer.address)
-
-    async def _claim(self, name: Address, theirs: Hello, claim: asyncio.Event) -> None:
-        """We know now whom we are dialling. Turn back if a link to that process is open."""
-        if theirs.address != name:
-            while (other := self._claims.get(theirs.address)) is not None:
-                await other.wait()
-            self._claims[theirs.address] = claim
-        link = self._link_to(theirs)
-        if link is not None:
-            raise DuplicateLinkError("a link is open already", peer=theirs.address)
 
     def _settle_duplicate(self, peer: Peer, advertised: Address | None, started_s: float) -> None:
         """The try was needless: another link carries what waits."""
@@ -290,79 +244,35 @@ class Transport:
     # -- accepting
 
     async def _accept(self, sock: PeerSocket, remote: str, mark_open: Callable[[], None]) -> None:
-        """Answer the handshake of a connection that came in, and run its link."""
-        opening = Opening(self._new_hello(), self._key, is_dialler=False)
-        started_s = self._loop.time()
-
-        async def check(opening: Opening) -> None:
-            assert opening.peer is not None
-            await self._hang_while_cut(opening.peer.address)
-            if opening.is_done:
-                await self._give_way(opening.peer, started_s)
-
-        link = None
+        """Open and run the link of a connection that came in; ``remote`` is where it came from."""
         try:
-            async with asyncio.timeout(OPENING_TIMEOUT_S):
-                theirs = await converse(sock, opening, check)
-            link = self._open(sock, theirs, name=theirs.address)
-            self._refusals.pop(remote, None)
-        except DuplicateLinkError:
-            pass
+            link = await self._openings.accept(sock)
         except HandshakeError as error:
-            if error.peer not in self._own:
+            if not isinstance(error, DuplicateLinkError) and error.peer not in self._own:
                 self._note_refusal(error.peer or remote, error)
         except (ClientError, OSError, TimeoutError):
             pass  # the listener counts it
-        if link is not None:
+        else:
             mark_open()
+            self._refusals.pop(remote, None)
             await self._run(link)
-
-    async def _give_way(self, theirs: Hello, started_s: float) -> None:
-        """Wait for our own try to reach a peer that proved itself; refuse its link if ours has opened."""
-        if self._hello.address > theirs.address:
-            return
-        self._proven.add(theirs.address)
-        try:
-            claim = self._claims.get(theirs.address)
-            if claim is not None:
-                await claim.wait()
-        finally:
-            self._proven.discard(theirs.address)
-        link = self._link_to(theirs)
-        if link is not None and link.opened_s >= started_s:
-            raise DuplicateLinkError("a link is open already")
 
     def _note_refusal(self, who: str, error: HandshakeError) -> None:
         """Tell the log, unless it knows."""
         if self._refusals.pop(who, None) != error.reason:
-            whose = "refused by the peer" if error.is_said_by_peer else "refused by this node"
-            self._tell("peer-refused", who, f"{whose}: {error.reason}")
+            self._tell("peer-refused", who, _explain(error))
         self._refusals[who] = error.reason
         if len(self._refusals) > REFUSALS_REMEMBERED_MAX:
             del self._refusals[next(iter(self._refusals))]
 
     # -- links
 
-    def _new_hello(self) -> Hello:
-        return replace(self._hello, nonce=urandom(NONCE_BYTES))
+    def _link_to(self, address: Address) -> Link | None:
+        peer = self._peers.get(address)
+        return peer.link if peer is not None else None
 
-    async def _hang_while_cut(self, peer: Address) -> None:
-        """Injected faults: a handshake gets no answer while its peer is cut off."""
-        if self._faults is None or not self._faults.cuts(peer):
-            return
-        self._faults.handshakes_dropped += 1
-        while self._faults.cuts(peer):
-            await asyncio.sleep(_TICK_S)
-
-    def _link_to(self, theirs: Hello) -> Link | None:
-        """The open link to that very process."""
-        peer = self._peers.get(theirs.address)
-        if peer is None or peer.link is None or peer.link.peer.instance != theirs.instance:
-            return None
-        return peer.link
-
-    def _open(self, sock: PeerSocket, theirs: Hello, *, name: Address) -> Link:
-        """Take a proven connection into use, in place of any older one of that address."""
+    def _take(self, sock: PeerSocket, theirs: Hello) -> Link:
+        """Make a link of a proven connection, in place of any older one of that address."""
         peer = self._find_peer(theirs.address)
         if peer is None:
             sock.abort()
@@ -384,8 +294,6 @@ class Transport:
             peer.trouble = ""
             self._tell("peer-reached", peer.address, "a link is open again")
         self._handlers.handle_connected(peer.address)
-        if name != peer.address:
-            self._add_alias(name, peer)
         return peer.link
 
     def _add_alias(self, name: Address, peer: Peer) -> None:
@@ -426,3 +334,8 @@ class Transport:
 
     def _tell(self, name: str, peer: str, reason: str) -> None:
         self._handlers.handle_event(Event(name, {"peer": peer, "reason": reason}))
+
+
+def _explain(error: HandshakeError) -> str:
+    whose = "refused by the peer" if error.is_said_by_peer else "refused by this node"
+    return f"{whose}: {error.reason}"

@@ -94,7 +94,7 @@ def test_three_nodes_converge_by_rumor_and_after_a_cut_by_exchange() -> None:
             cut(nodes)
             await until(lambda: one.root == two.root == three.root, timeout_s=15)
             for node in nodes:
-                assert node.internal_errors == 0
+                assert node.counters()["internal_errors"] == 0
                 assert b"alone" in str(node.read("k1")).encode()
 
     run(main())
@@ -210,7 +210,7 @@ def test_an_input_that_fails_is_counted_and_the_node_goes_on(monkeypatch: pytest
 
             with monkeypatch.context() as patch:
                 patch.setattr(one.replica, "receive", fail)
-                await until(lambda: one.internal_errors > 0)
+                await until(lambda: one.counters()["internal_errors"] > 0)
             await two.write("a", "v")
             await until(lambda: one.root == two.root)
             assert "internal-error" in one.logged()

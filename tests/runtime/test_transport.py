@@ -335,6 +335,7 @@ def test_a_frame_of_the_greatest_size_passes_and_a_larger_one_ends_the_link() ->
             await until(lambda: len(two.received) == 1)
             one.send(two, b"x" * (FRAME_BYTES_MAX + 1), is_bulk=True)
             await until(lambda: two.transport.counters()["frames_malformed"] == 1)
+            await until(lambda: one.connected[two.address] == 2)
             one.send(two, b"after")
             await until(lambda: two.frames[-1] == b"after")
             assert len(two.frames) == 2

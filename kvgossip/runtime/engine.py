@@ -1,0 +1,219 @@
+"""Feeds a replica from the real world and performs its effects.
+
+Everything but ``store.write`` happens on one event loop. Inputs only note that a *pump* is due; it runs once
+in the next turn of the loop, takes all effects, performs them, and sets the one timer. So the writes of one
+turn share a commit.
+
+A failure inside one input or effect ends there: it is written to the log and counted, and the next is served.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
+
+from kvgossip.errors import StoreError
+from kvgossip.model.dot import VersionVector
+from kvgossip.model.ids import Address, Key
+from kvgossip.model.value import Value
+from kvgossip.node.effects import (
+    Commit,
+    Done,
+    Effect,
+    Event,
+    Notify,
+    Refusal,
+    Refused,
+    Result,
+    Send,
+    Ticket,
+    Visible,
+)
+from kvgossip.node.replica import Replica
+from kvgossip.runtime.clock import read_now
+from kvgossip.runtime.log import Log
+from kvgossip.runtime.trace import Trace
+from kvgossip.runtime.transport import Transport
+from kvgossip.runtime.writer import StoreWriter
+from kvgossip.store.base import Batch, Store
+
+COMMIT_RETRY_S = 0.2
+"""After a commit that failed, the next one waits this long: a full disk is no reason to spin."""
+_TIMER_S_MIN = 0.001
+
+P = ParamSpec("P")
+
+
+class Engine:
+    """See the module. ``attach`` a transport before ``start``."""
+
+    def __init__(self, replica: Replica, store: Store, log: Log, trace: Trace | None) -> None:
+        self.is_started = False
+        """True once the identity of this start is durable."""
+        self.internal_errors = 0
+        """Inputs and effects that failed in an unforeseen way; each is in the log."""
+        self._replica = replica
+        self._log = log
+        self._trace = trace
+        self._loop = asyncio.get_running_loop()
+        self._writer = StoreWriter(store, self._handle_write_ended)
+        self._transport: Transport | None = None
+        self._first_commit: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: dict[Ticket, asyncio.Future[Result]] = {}
+        self._commits_in_flight = 0
+        self._has_commit_failed = False
+        self._told_failure: str | int | None = None
+        self._is_pump_due = False
+        self._is_stopped = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ms = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if nobody waits for a write."""
+        return not self._waiting and not self._commits_in_flight
+
+    def attach(self, transport: Transport) -> None:
+        """What frames are sent through."""
+        self._transport = transport
+
+    async def start(self) -> None:
+        """Begin, and wait until this start is durable or its first commit has failed."""
+        self._want_pump()
+        await self._first_commit
+
+    async def stop(self, timeout_s: float) -> bool:
+        """End the writer after what it has been given. False if it still hangs in the disk."""
+        if self._timer is not None:
+            self._timer.cancel()
+        has_ended = await self._writer.stop(timeout_s)
+        self._is_stopped = True
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_result(
+                    Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered")
+                )
+        return has_ended
+
+    # -- inputs: clients
+
+    def put(self, key: Key, value: Value, context: VersionVector | None) -> asyncio.Future[Result]:
+        return self._answer(self._replica.put(key, value, read_now(), context=context))
+
+    def delete(self, key: Key, context: VersionVector | None) -> asyncio.Future[Result]:
+        return self._answer(self._replica.delete(key, read_now(), context=context))
+
+    def check(self) -> asyncio.Future[Result]:
+        return self._answer(self._replica.check(read_now()))
+
+    # -- inputs: the world. None of them raises.
+
+    def receive(self, sender: Address, data: bytes) -> None:
+        self._feed(self._replica.receive, sender, data, read_now())
+
+    def handle_connected(self, to: Address) -> None:
+        self._feed(self._replica.handle_connected, to, read_now())
+
+    def handle_send_failed(self, to: Address) -> None:
+        self._feed(self._replica.handle_send_failed, to, read_now())
+
+    def handle_seeds(self, seeds: Sequence[Address]) -> None:
+        self._feed(self._replica.handle_seeds, seeds, read_now())
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        self._feed(self._replica.handle_timer, read_now())
+
+    def _handle_write_ended(self, batch: Batch, error: StoreError | None) -> None:
+        self._commits_in_flight -= 1
+        if error is None:
+            if self._has_commit_failed:
+                self._log.write(Event("commits-again", {}))
+            self.is_started, self._has_commit_failed, self._told_failure = True, False, None
+            self._feed(self._replica.handle_committed, batch, read_now())
+        else:
+            self._has_commit_failed = True
+            self._feed(self._replica.handle_commit_failed, batch, error, read_now())
+        if not self._first_commit.done():
+            self._first_commit.set_result(None)
+
+    def _answer(self, ticket: Ticket) -> asyncio.Future[Result]:
+        future = self._waiting[ticket] = self._loop.create_future()
+        self._want_pump()
+        return future
+
+    def _feed(self, take: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """One input of the replica; whatever fails in it ends there."""
+        try:
+            take(*args, **kwargs)
+        except Exception:
+            self._note_internal_error()
+        self._want_pump()
+
+    # -- effects
+
+    def _want_pump(self) -> None:
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._is_pump_due = False
+        if self._is_stopped:
+            return
+        try:
+            effects = self._replica.take_effects()
+            self._set_timer()
+        except Exception:
+            self._note_internal_error()
+            return
+        for effect in effects:
+            try:
+                self._perform(effect)
+            except Exception:
+                self._note_internal_error()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send(to, data, is_bulk):
+                assert self._transport is not None
+                self._transport.send(to, data, is_bulk=is_bulk)
+            case Done(ticket, result):
+                future = self._waiting.pop(ticket, None)
+                if future is not None and not future.done():  # its client may have hung up
+                    future.set_result(result)
+            case Commit(batch):
+                self._commits_in_flight += 1
+                if self._has_commit_failed:
+                    self._loop.call_later(COMMIT_RETRY_S, self._writer.submit, batch)
+                else:
+                    self._writer.submit(batch)
+            case Notify(Visible(dots=dots)):
+                if self._trace is not None:
+                    self._trace.note_visible(dots)
+            case Notify(Event() as event):
+                self._write_event(event)
+
+    def _write_event(self, event: Event) -> None:
+        # A disk that stays full fails every commit: that is one change of state.
+        if event.name == "commit-failed":
+            if event.fields.get("final") == self._told_failure:
+                return
+            self._told_failure = event.fields.get("final")
+        self._log.write(event)
+
+    def _set_timer(self) -> None:
+        """Wake up at the replica's next deadline. A timer that fires too early does no harm and may stay."""
+        due_ms = self._replica.next_deadline_ms()
+        if due_ms is None or (self._timer is not None and self._timer_due_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = due_ms / 1_000 - time.monotonic()
+        self._timer = self._loop.call_later(max(delay_s, _TIMER_S_MIN), self._handle_timer)
+        self._timer_due_ms = due_ms
+
+    def _note_internal_error(self) -> None:
+        self.internal_errors += 1
+        self._log.write(Event("internal-error", {"trace": traceback.format_exc()}))
