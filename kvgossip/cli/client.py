@@ -5,9 +5,9 @@ What a node refuses becomes a ``CommandError`` with the exit code that belongs t
 
 import json
 import os
-from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection, HTTPException
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from kvgossip.cli.exit_code import CommandError, ExitCode
@@ -26,8 +26,7 @@ _EXIT_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     status: int
     headers: Message
     body: bytes

@@ -11,7 +11,8 @@ from yarl import URL
 from kvgossip.cli.demo.cluster import DemoError, NodeProcess
 from kvgossip.cli.demo.view import Row
 
-CONNECTIONS_PER_NODE = 32
+REQUESTS_IN_FLIGHT = 32
+"""To one node, beside those that look at its state."""
 TIMEOUT_S = 20.0
 
 Stamp = tuple[int, int]
@@ -104,7 +105,7 @@ class NodeClient:
 
 
 def new_session() -> ClientSession:
-    connector = TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_NODE)
+    connector = TCPConnector(limit=0, limit_per_host=2 * REQUESTS_IN_FLIGHT)
     return ClientSession(
         connector=connector, timeout=ClientTimeout(total=TIMEOUT_S), auto_decompress=False, trust_env=False
     )

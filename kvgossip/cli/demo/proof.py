@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from kvgossip.cli.demo.client import CONNECTIONS_PER_NODE, NodeClient
+from kvgossip.cli.demo.client import REQUESTS_IN_FLIGHT, NodeClient
 from kvgossip.cli.demo.ledger import Expected, Ledger
 from kvgossip.cli.demo.work import for_all
 
@@ -27,7 +27,7 @@ async def compare_all(clients: Sequence[NodeClient], ledger: Ledger) -> Proof:
         async def compare(key: str, client: NodeClient = client) -> None:
             await _compare(client, key, expected[key], proof)
 
-        await for_all(sorted(expected), compare, in_flight=CONNECTIONS_PER_NODE)
+        await for_all(sorted(expected), compare, in_flight=REQUESTS_IN_FLIGHT)
     proof.differences.sort()
     return proof
 

@@ -6,11 +6,11 @@ import signal
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from kvgossip.cli.demo.apart import Side, new_key, plan_changes
-from kvgossip.cli.demo.client import CONNECTIONS_PER_NODE, Answer, NodeClient, new_session
-from kvgossip.cli.demo.cluster import Cluster, DemoError
+from kvgossip.cli.demo.client import REQUESTS_IN_FLIGHT, Answer, NodeClient, new_session
+from kvgossip.cli.demo.cluster import NODE_COUNT, Cluster, DemoError
 from kvgossip.cli.demo.corpus import find_corpus
 from kvgossip.cli.demo.ledger import Ledger
 from kvgossip.cli.demo.proof import compare_all
@@ -47,9 +47,10 @@ async def _tell(*, must_keep: bool) -> None:
     try:
         view = open_view()
         try:
+            view.say(f"starting {NODE_COUNT} nodes in {cluster.directory}")
             cluster.start()
             async with new_session() as session:
-                await _Story(view, [NodeClient(session, node) for node in cluster.nodes]).tell(cluster)
+                await _Story(view, [NodeClient(session, node) for node in cluster.nodes]).tell()
             is_kept = must_keep
         finally:
             view.close()
@@ -66,12 +67,11 @@ class _Story:
         self._clients = clients
         self._left = Side("left", clients[:3])
         self._right = Side("right", clients[3:])
-        self._rows: Sequence[Row] = ()
+        self._rows = [Row(client.name) for client in clients]
         files, self._left_out = find_corpus()
         self._ledger = Ledger(files)
 
-    async def tell(self, cluster: Cluster) -> None:
-        self._view.say(f"starting {len(self._clients)} nodes in {cluster.directory}")
+    async def tell(self) -> None:
         await self._start()
         await self._load()
         await self._cut()
@@ -93,6 +93,7 @@ class _Story:
         await _until("all nodes are ready", all_ready)
         await _until("every node knows every other", all_acquainted)
         self._view.say(f"{len(self._clients)} nodes are up and know each other")
+        await self._look()
 
     async def _load(self) -> None:
         files = self._ledger.files
@@ -109,7 +110,7 @@ class _Story:
 
         started_s = time.monotonic()
         async with self._looking():
-            await for_all(files, load, in_flight=CONNECTIONS_PER_NODE)
+            await for_all(files, load, in_flight=REQUESTS_IN_FLIGHT)
             await first.put(CART, b"eggs", kind="mv")
         took_s = time.monotonic() - started_s
         self._view.say(
@@ -129,7 +130,7 @@ class _Story:
         changes = plan_changes(sorted(self._ledger.files), self._left, self._right)
         context = (await self._clients[0].get(CART, kind="mv")).headers["Kv-Context"]
         async with self._looking():
-            await for_all(changes, lambda change: change.make(self._ledger), in_flight=CONNECTIONS_PER_NODE)
+            await for_all(changes, lambda change: change.make(self._ledger), in_flight=REQUESTS_IN_FLIGHT)
             await self._left.clients[0].put(CART, b"eggs, milk", kind="mv", context=context)
             await self._right.clients[0].put(CART, b"eggs, bread", kind="mv", context=context)
         deletes = sum(change.body is None for change in changes)
@@ -144,7 +145,7 @@ class _Story:
         dropped = await self._dropped_count()
         if not dropped:
             raise DemoError("no frame was dropped: the cut does not cut")
-        self._view.show(self._rows, is_milestone=True)
+        self._view.show(self._rows)
         self._view.say(f"each side agrees within itself; {dropped:,} frames were dropped")
 
     async def _heal(self) -> None:
@@ -181,7 +182,7 @@ class _Story:
     async def _prove(self) -> None:
         async with self._looking():
             proof = await compare_all(self._clients, self._ledger)
-        await self._look(is_milestone=True)
+        await self._look()
         if proof.differences:
             raise DemoError(f"{len(proof.differences)} differences, the first: {proof.differences[0]}")
         self._view.say(
@@ -192,30 +193,31 @@ class _Story:
 
     # -- looking at the nodes
 
-    async def _look(self, *, is_milestone: bool = False) -> None:
-        self._rows = await asyncio.gather(*(client.row() for client in self._clients))
-        self._view.show(self._rows, is_milestone=is_milestone)
+    async def _look(self, *, period_s: float = 0.0) -> None:
+        self._rows[:] = await asyncio.gather(*(client.row() for client in self._clients))
+        self._view.show(self._rows, period_s=period_s)
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[None]:
-        """Keep the table alive while something else goes on."""
+        """Keep the table alive while something else goes on; a busy node holds up no other's row."""
 
-        async def keep_looking() -> None:
+        async def keep_looking(index: int, client: NodeClient) -> None:
             while True:
-                await self._look()
+                self._rows[index] = await client.row()
+                self._view.show(self._rows, period_s=1.0)
                 await asyncio.sleep(LOOK_PERIOD_S)
 
-        task = asyncio.create_task(keep_looking())
+        tasks = [asyncio.create_task(keep_looking(*pair)) for pair in enumerate(self._clients)]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look_until(self, claim: str, holds: Callable[[], bool]) -> None:
         async def look() -> bool:
-            await self._look()
+            await self._look(period_s=0.3)
             return holds()
 
         await _until(claim, look)
@@ -228,7 +230,7 @@ class _Story:
             lambda: {(row.keys, row.root) for row in self._rows} == {(key_count, self._rows[0].root)},
         )
         took_s = time.monotonic() - started_s
-        await self._look(is_milestone=True)
+        await self._look()
         return took_s
 
     def _are_sides_apart(self) -> bool:

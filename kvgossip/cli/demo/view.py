@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.table import Table
 
 ROOT_CHARS_SHOWN = 12
-PLAIN_PERIOD_S = 1.0
 HEADER = ("node", "keys", "root", "hot rumors", "exchange bytes")
 
 
@@ -41,8 +40,8 @@ class View(Protocol):
     def say(self, line: str) -> None:
         """A line that stays."""
 
-    def show(self, rows: Sequence[Row], *, is_milestone: bool = False) -> None:
-        """The nodes as they are now."""
+    def show(self, rows: Sequence[Row], *, period_s: float = 0.0) -> None:
+        """The nodes as they are now; where every table stays, at most one in ``period_s``."""
 
     def close(self) -> None: ...
 
@@ -70,7 +69,7 @@ class _LiveView:
     def say(self, line: str) -> None:
         self._live.console.print(self._clock.stamp(line), markup=False)
 
-    def show(self, rows: Sequence[Row], *, is_milestone: bool = False) -> None:
+    def show(self, rows: Sequence[Row], *, period_s: float = 0.0) -> None:
         table = Table()
         for name in HEADER:
             table.add_column(
@@ -88,21 +87,21 @@ class _LiveView:
 
 
 class _PlainView:
-    """A table whenever something changed, at most once a second and at every milestone."""
+    """A table whenever something changed."""
 
     def __init__(self) -> None:
         self._clock = _Clock()
-        self._shown: Sequence[Row] = ()
+        self._shown: list[Row] = []
         self._shown_s = 0.0
 
     def say(self, line: str) -> None:
         print(self._clock.stamp(line), flush=True)
 
-    def show(self, rows: Sequence[Row], *, is_milestone: bool = False) -> None:
+    def show(self, rows: Sequence[Row], *, period_s: float = 0.0) -> None:
         now_s = time.monotonic()
-        if rows == self._shown or not (is_milestone or now_s >= self._shown_s + PLAIN_PERIOD_S):
+        if rows == self._shown or now_s < self._shown_s + period_s:
             return
-        self._shown, self._shown_s = rows, now_s
+        self._shown, self._shown_s = list(rows), now_s
         lines = [HEADER, *(row.cells() for row in rows)]
         for name, keys, root, hot, exchanged in lines:
             print(f"{'':9}{name:<5}{keys:>7}  {root:<{ROOT_CHARS_SHOWN}}  {hot:>10}  {exchanged:>14}")
