@@ -66,6 +66,11 @@ class Merging:
                 job.refused_count += 1
             self._proceed(job)
 
+    def take_unstaged(self) -> list[MergeJob]:
+        """Forget the jobs that wait for large entries: what they staged so far was discarded."""
+        taken, self._fetching = self._fetching, []
+        return taken
+
     def take_events(self) -> list[Event]:
         taken, self._events = self._events, []
         return taken

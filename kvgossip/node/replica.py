@@ -225,11 +225,13 @@ class Replica:
         if failure.is_final and self._read_only_because is None:
             self._read_only_because = failure.detail
         self._notify("commit-failed", reason=failure.detail, final=int(failure.is_final))
+        dropped_jobs = self._merging.take_unstaged()
         for staged, reason in zip(self._staging.discard(), failure.refusals, strict=False):
             for ticket, _ in staged.results:
                 self._effects.append(Done(ticket, Refused(reason, failure.detail)))
-            if any(isinstance(waiter.origin, FetchOrigin) for waiter in staged.waiters):
-                self._exchanges.break_off()
+            dropped_jobs += staged.waiters
+        if any(isinstance(job.origin, FetchOrigin) for job in dropped_jobs):
+            self._exchanges.break_off()
         if not failure.is_final:
             self._stage_identity()
             self._peers.stage_all()
