@@ -1,0 +1,1 @@
+"""Benchmarks on real processes: wall clock, never simulated time. ``python -m bench NAME``."""

@@ -1,0 +1,18 @@
+"""``python -m bench NAME [options]``: run one benchmark, print its figures, keep them as JSON."""
+
+import sys
+from importlib import import_module
+
+NAMES = ("crash", "exchange", "join", "lag", "memory")
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print(f"usage: python -m bench NAME [options], NAME one of: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    import_module(f"bench.{sys.argv[1]}").main(sys.argv[2:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Where a figure was measured: machine, versions, load; and how a result is written."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import kvgossip
+
+LIBRARIES = ("aiohttp", "msgpack", "rocksdict", "sortedcontainers", "uvloop", "xxhash")
+RESULTS = Path(__file__).parent / "results"
+
+Figures = dict[str, float]
+
+
+def environment() -> dict[str, object]:
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "kvgossip": kvgossip.__version__,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def write_result(name: str, parameters: dict[str, object], runs: Sequence[Figures], targets: Figures) -> None:
+    """Print and keep ``bench/results/NAME.json``: every run, the median of each figure, and its target."""
+    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    result = {
+        "name": name,
+        "command": f"python -m bench {' '.join(sys.argv[1:])}",
+        "environment": environment(),
+        "parameters": parameters,
+        "runs": list(runs),
+        "median": medians,
+        "target_max": targets,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for key, median in medians.items():
+        target = f"  (at most {targets[key]:g})" if key in targets else ""
+        print(f"{name}: {key} = {median:.6g}{target}")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which ``share`` (0 to 1) of the others lie; nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
