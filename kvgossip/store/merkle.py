@@ -88,7 +88,7 @@ class MerkleTree:
         tree._adopt(header)
         if not all(tree._put(record, data) for record, data in found.items()):
             return None
-        tree._tops = [tree._inner(prefix, TOP_BITS) for prefix in range(1 << TOP_BITS)]
+        tree._tops = [tree._leaf_sum(prefix, TOP_BITS) for prefix in range(1 << TOP_BITS)]
         return tree if _total(tree._tops) == tree.root else None
 
     # -- queries
@@ -194,7 +194,7 @@ class MerkleTree:
                 deep.add(hash_ >> HASH_BITS - header.depth - 1, digest)
         assert shallow.equals(self._shallow, header.split_count), "a leaf differs from its rows"
         assert deep.equals(self._deep, 0), "a leaf differs from its rows"
-        assert self._tops == [self._inner(prefix, TOP_BITS) for prefix in range(1 << TOP_BITS)]
+        assert self._tops == [self._leaf_sum(prefix, TOP_BITS) for prefix in range(1 << TOP_BITS)]
         assert _total(self._tops) == self.root, "the root is not the sum of the leaves"
 
     # -- private
@@ -217,8 +217,12 @@ class MerkleTree:
         return bits <= depth or (bits == depth + 1 and prefix >> 1 < self._header.split_count)
 
     def _inner(self, prefix: int, bits: int) -> Fingerprint:
-        if bits < TOP_BITS:
+        if bits <= TOP_BITS:
             return _total(self._tops[prefix << TOP_BITS - bits : prefix + 1 << TOP_BITS - bits])
+        return self._leaf_sum(prefix, bits)
+
+    def _leaf_sum(self, prefix: int, bits: int) -> Fingerprint:
+        """Of a range of at least ``TOP_BITS``."""
         depth, split_count = self._header.depth, self._header.split_count
         if bits > depth:
             return Fingerprint(*self._deep[prefix])

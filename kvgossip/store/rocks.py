@@ -163,7 +163,11 @@ class RocksStore:
 
     def _view(self) -> View:
         """The committed rows. Only for who holds the lock."""
-        return self._pinned or self._database
+        if self._pinned is not None:
+            return self._pinned
+        if self._database.is_closed:
+            raise StoreError(f"the database in {self._database.path} is closed")
+        return self._database
 
     def _read_digests(self, first: int, last: int) -> list[tuple[int, int]]:
         with self._lock:

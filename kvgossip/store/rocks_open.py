@@ -3,10 +3,11 @@
 The families are flushed atomically, so they never part.
 
 **The log after a crash.** A torn tail is what a power loss leaves, and no acknowledged batch is in it: the
-log is opened in the mode that tolerates it. If RocksDB refuses (damage with records behind it, or a last
-record of zeros), the directory is opened point-in-time, which drops everything behind the damage, maybe
+log is opened in the mode that tolerates it. If RocksDB refuses (a wrong checksum), or there are zeros
+(``rocks_log.py``), the directory is opened point-in-time, which drops everything behind the damage, maybe
 acknowledged batches too. ``lost_log`` then says why, and the node must take a new replica id. A file
-``LOST-LOG`` remembers that until the first batch of the new id is durable, should the node crash before.
+``LOST-LOG`` remembers that until the first batch of the new id is durable, should the node crash before. A
+power loss may leave a torn tail that looks like damage; then the new id was not needed, and does no harm.
 
 **A full disk at the start.** RocksDB cannot open for writing without space. It is opened read-only.
 
@@ -43,6 +44,7 @@ from rocksdict import (
 )
 
 from kvgossip.errors import StoreError, StoreFullError
+from kvgossip.store.rocks_log import find_zeros
 from kvgossip.store.rocks_records import Family, Handles
 
 CACHE_BYTES = 32 << 20
@@ -62,6 +64,7 @@ _OWN_FILES = (
     "rocksdict-config.json",
     _LOST_LOG,
 )
+_TOLERANT = DBRecoveryMode.tolerate_corrupted_tail_records()
 _OWN_SUFFIXES = (".log", ".sst", ".dbtmp")
 
 
@@ -76,21 +79,15 @@ class Database:
         self.path = path
         self.is_read_only = is_read_only
         self.lost_log = lost_log
-        self._rdict: Rdict | None = rdict
+        self.is_closed = False
+        self._rdict = rdict
         self._families = {family: rdict.get_column_family(family.value) for family in Family}
         self._without_slowdown = WriteOptions()
         self._without_slowdown.no_slowdown = True
 
     @property
-    def _opened(self) -> Rdict:
-        if self._rdict is None:
-            raise StoreError(f"the database in {self.path} is closed")
-        return self._rdict
-
-    @property
     def handles(self) -> Handles:
-        rdict = self._opened
-        return {family: rdict.get_column_family_handle(family.value) for family in Family}
+        return {family: self._rdict.get_column_family_handle(family.value) for family in Family}
 
     def get(self, family: Family, key: bytes) -> bytes | None:
         value: bytes | None = self._families[family].get(key)
@@ -104,15 +101,15 @@ class Database:
 
     def write(self, batch: WriteBatch) -> None:
         """To the log, not synced. Raises at once in a write stall, so the interpreter lock is not held."""
-        self._opened.write(batch, self._without_slowdown)
+        self._rdict.write(batch, self._without_slowdown)
 
     def sync(self) -> None:
         """Until the log is on the disk. Does not hold the interpreter lock."""
-        self._opened.flush_wal(True)
+        self._rdict.flush_wal(True)
 
     def background_error_count(self) -> int:
         """Failed flushes and compactions since the opening."""
-        return self._opened.property_int_value("rocksdb.background-errors") or 0
+        return self._rdict.property_int_value("rocksdb.background-errors") or 0
 
     def forget_lost_log(self) -> None:
         """The loss was answered for: the next start need not."""
@@ -122,12 +119,10 @@ class Database:
                 (self.path / _LOST_LOG).unlink(missing_ok=True)
 
     def close(self) -> None:
+        self.is_closed = True
         for rdict in (*self._families.values(), self._rdict):
             with suppress(Exception):  # after an ENOSPC it complains once more, and closes
-                if rdict is not None:
-                    rdict.close()
-        self._families.clear()
-        self._rdict = None
+                rdict.close()
 
 
 def open_database(path: Path) -> Database:
@@ -155,34 +150,33 @@ def is_no_space(message: str) -> bool:
 
 
 def _open(path: Path) -> Database:
-    tolerant = DBRecoveryMode.tolerate_corrupted_tail_records()
     marker = path / _LOST_LOG
     lost_log = marker.read_text() if marker.exists() else None
+    damage = find_zeros(path)
+    if damage is None:
+        try:
+            return Database(path, _rdict(path, _TOLERANT), is_read_only=False, lost_log=lost_log)
+        except Exception as error:
+            reason = str(error)
+        if is_no_space(reason):
+            return _open_read_only(path, lost_log)
+        if not reason.startswith("Corruption"):
+            raise _explained(path, reason)
+        damage = reason
     try:
-        return Database(path, _rdict(path, tolerant), is_read_only=False, lost_log=lost_log)
-    except Exception as error:
-        reason = str(error)
-    if is_no_space(reason):
-        return _open_read_only(path, lost_log)
-    if not reason.startswith("Corruption"):
-        raise _explained(path, reason)
-    marker.write_text(reason)
-    _sync_directory(path)
+        marker.write_text(damage)
+        _sync_directory(path)
+    except OSError:
+        return _open_read_only(path, damage)
     rdict = _rdict(path, DBRecoveryMode.point_in_time())
-    return Database(path, rdict, is_read_only=False, lost_log=reason)
+    return Database(path, rdict, is_read_only=False, lost_log=damage)
 
 
 def _open_read_only(path: Path, lost_log: str | None) -> Database:
     if not (path / "CURRENT").exists():
         raise StoreFullError(f"no space left to make a database in {path}: free some and start again")
-    read_only = AccessType.read_only(False)
-    try:
-        rdict = _rdict(path, DBRecoveryMode.tolerate_corrupted_tail_records(), read_only)
-    except Exception as error:
-        if not str(error).startswith("Corruption"):
-            raise
-        lost_log = str(error)
-        rdict = _rdict(path, DBRecoveryMode.point_in_time(), read_only)
+    # Point-in-time, because it opens whatever the log looks like; the next opening for writing judges it.
+    rdict = _rdict(path, DBRecoveryMode.point_in_time(), AccessType.read_only(False))
     return Database(path, rdict, is_read_only=True, lost_log=lost_log)
 
 
@@ -217,10 +211,10 @@ def _options(cache: Cache, recovery: DBRecoveryMode, *, is_compressed: bool) -> 
     options.set_max_total_wal_size(LOG_BYTES_MAX)
     options.set_block_based_table_factory(table)
     options.set_compression_type(DBCompressionType.lz4() if is_compressed else DBCompressionType.none())
-    options.set_target_file_size_base(16 << 20)
-    options.set_max_bytes_for_level_base(64 << 20)
+    options.set_target_file_size_base(8 << 20)
+    options.set_max_bytes_for_level_base(16 << 20)
     options.set_max_background_jobs(2)
-    options.set_max_open_files(256)
+    options.set_max_open_files(512)
     options.set_keep_log_file_num(2)  # of its own diary, not of the write-ahead log
     options.set_max_log_file_size(1 << 20)
     options.set_stats_dump_period_sec(0)
@@ -248,8 +242,19 @@ def _check_directory(path: Path) -> None:
         except Exception as error:
             raise _explained(path, str(error)) from None
         strange = sorted(set(families) - {"default", *(family.value for family in Family)})
-        if strange:
-            raise StoreError(f"{path} holds another program's database (family {strange[0]!r})")
+        if strange or (families == ["default"] and _has_rows(path)):
+            raise StoreError(f"{path} holds another program's database: name an empty directory")
+
+
+def _has_rows(path: Path) -> bool:
+    """True if the default family, which we do not use, holds something."""
+    rdict = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only(False))
+    rows = rdict.iter()
+    rows.seek_to_first()
+    found: bool = rows.valid()
+    del rows
+    rdict.close()
+    return found
 
 
 def _explained(path: Path, reason: str) -> StoreError:
