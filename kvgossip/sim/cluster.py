@@ -265,9 +265,11 @@ class Cluster:
             self.scheduler.at(moment_us, partial(self._ring, node, moment_us))
 
     def _ring(self, node: SimNode, moment_us: int) -> None:
-        if node.timer_us != moment_us or node.replica is None or node.is_frozen:
+        if node.timer_us != moment_us:
             return
         node.timer_us = None
+        if node.replica is None or node.is_frozen:
+            return
         deadline_ms = node.replica.next_deadline_ms()
         if deadline_ms is not None and deadline_ms <= node.now(moment_us).monotonic_ms:
             self._guard_against_loops(node)

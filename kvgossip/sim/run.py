@@ -40,6 +40,7 @@ from kvgossip.sim.workload import Workload, make_keys
 from kvgossip.store.memory import MemoryStore
 
 CHECKERS: tuple[type[Checker], ...] = (
+    Convergence,
     DurableBeforeSeen,
     AckedWritesSurvive,
     NoResurrection,
@@ -47,7 +48,6 @@ CHECKERS: tuple[type[Checker], ...] = (
     WritesSupersede,
     NodeClockIsHonest,
     AvailableAlone,
-    Convergence,
 )
 
 FAULT_KINDS_MIN = 3

@@ -20,9 +20,12 @@ class Violation(Exception):
     """A promise was broken. ``promise`` is the name of the checker."""
 
     def __init__(self, promise: str, saw: str) -> None:
-        super().__init__(f"{promise}: {saw}")
+        super().__init__(promise, saw)
         self.promise = promise
         self.saw = saw
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.saw}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,27 +17,33 @@ from kvgossip.sim.ledger import Durable, Ledger
 from kvgossip.sim.order import entry_rank, kv_rank
 
 
+Seen = defaultdict[tuple[str, Key], dict[int, Operation]]
+"""The acknowledged deletes that a node held once, by their number."""
+
+
 class NoResurrection(Checker):
     def __init__(self, history: History, ledger: Ledger) -> None:
         super().__init__(history, ledger)
-        self._seen: defaultdict[tuple[str, Key], dict[int, Operation]] = defaultdict(dict)
-        """The acknowledged deletes that a node held once, by their number."""
+        self._on_disk: Seen = defaultdict(dict)
+        self._read: Seen = defaultdict(dict)
+        """The same for reads: they may lag behind the disk, but not behind themselves."""
 
     def on_durable(self, durable: Durable) -> None:
         for change in durable.changes:
-            self._learn(durable.node, change.key, change.new)
-            self._check(durable.node, change.key, change.new)
+            self._learn(self._on_disk, durable.node, change.key, change.new)
+            self._check(self._on_disk, durable.node, change.key, change.new)
 
     def on_acked(self, operation: Operation) -> None:
         if operation.is_delete:  # its row was durable before this answer: look again
             for node, disk in self._ledger.disks.items():
                 row = disk.rows.get(operation.key)
                 if row is not None:
-                    self._learn(node, operation.key, row)
+                    self._learn(self._on_disk, node, operation.key, row)
 
     def on_read(self, node: str, key: Key, entry: Entry | None) -> None:
         if entry is not None:
-            self._check(node, key, entry)
+            self._learn(self._read, node, key, entry)
+            self._check(self._read, node, key, entry)
 
     def on_settled(self, states: list[NodeState]) -> None:
         for operation in self._history.acked():
@@ -48,15 +54,15 @@ class NoResurrection(Checker):
                 if entry is not None and _shows_covered(operation, entry):
                     raise self.fail(f"at the end {state.node} shows {entry}, which {operation} had covered")
 
-    def _learn(self, node: str, key: Key, entry: Entry) -> None:
-        seen = self._seen[node, key]
+    def _learn(self, memory: Seen, node: str, key: Key, entry: Entry) -> None:
+        seen = memory[node, key]
         for operation in self._history.of_key(key):
             is_acked_delete = operation.is_delete and operation.outcome is Outcome.ACKED
             if is_acked_delete and operation.number not in seen and _holds(operation, entry):
                 seen[operation.number] = operation
 
-    def _check(self, node: str, key: Key, entry: Entry) -> None:
-        for operation in self._seen[node, key].values():
+    def _check(self, memory: Seen, node: str, key: Key, entry: Entry) -> None:
+        for operation in memory[node, key].values():
             if _shows_covered(operation, entry):
                 raise self.fail(f"{node} held {operation} and shows {entry} again")
 
