@@ -121,6 +121,11 @@ class Link:
             self.wake()
         return True
 
+    def excuse(self, stall_s: float) -> None:
+        """This node itself was asleep for so long: the peer is not to blame for that time."""
+        if self._silent_since_s is not None:
+            self._silent_since_s += stall_s
+
     def is_idle(self, now_s: float) -> bool:
         return not self._is_closing and now_s - self._used_s >= IDLE_S
 

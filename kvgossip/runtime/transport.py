@@ -64,6 +64,7 @@ class Transport:
         self._budget = DialBudget(self._loop.time())
         self._openings = Openings(hello, key, faults, link_to=self._link_to, take=self._take)
         self._listener = PeerListener(self._accept)
+        self._ticked_s = self._loop.time()
         self._tick_handle: asyncio.TimerHandle | None = None
         self._link_counters = LinkCounters()
         self._frames_dropped = 0
@@ -161,8 +162,10 @@ class Transport:
         """Look after links, dial who is due, forget who is not wanted."""
         self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
         now_s = self._loop.time()
+        stall_s, self._ticked_s = now_s - self._ticked_s - _TICK_S, now_s
         for peer in sorted(self._peers.values(), key=lambda peer: peer.next_try_s):
             if peer.link is not None:
+                peer.link.excuse(max(stall_s, 0))
                 if peer.link.check_alive(now_s) and peer.link.is_idle(now_s):
                     self._spawn(peer.link.close())
             elif peer.is_wanted(now_s):

@@ -1,6 +1,7 @@
 """Whole nodes: they start alone, find each other, converge, and keep what they acknowledged."""
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from kvgossip.errors import CommitRefusedError, StoreFullError
 from kvgossip.model.ids import Address
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Refusal, Refused, Written
+from kvgossip.runtime import node as node_module
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.settings import SettingsError
 from kvgossip.store.base import Batch
+from kvgossip.store.memory import MemoryStore
 from tests.runtime.nodes import Loopback, cut, kv
 from tests.runtime.peers import until
 
@@ -142,6 +145,49 @@ def test_a_stop_finishes_the_writes_in_flight_and_refuses_new_ones(tmp_path: Pat
     run(main())
 
 
+def test_a_stop_ends_although_the_disk_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(node_module, "WRITER_TIMEOUT_S", 0.2)
+    released = threading.Event()
+
+    async def main() -> None:
+        node = Loopback("n1")
+        await node.start()
+        monkeypatch.setattr(node._store, "write", lambda batch: released.wait(10))
+        write = asyncio.create_task(node.put(kv("a"), Value(b"v")))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(3):
+            await node.stop()
+        result = await write
+        assert isinstance(result, Refused)
+        assert result.reason is Refusal.OUTCOME_UNKNOWN
+        assert "stop-hung" in node.logged()
+
+    try:
+        run(main())
+    finally:
+        released.set()
+
+
+def test_a_node_whose_log_lost_records_goes_on_as_a_new_replica(tmp_path: Path) -> None:
+    async def main() -> None:
+        node = Loopback("n1", data_dir=tmp_path / "data")
+        await node.start()
+        await node.write("a", "v")
+        replica = node.replica.status().replica
+        await node.stop()
+        (tmp_path / "data" / "LOST-LOG").write_text("Corruption: for this test")
+        for _ in range(2):
+            again = Loopback("n1", data_dir=tmp_path / "data")
+            await again.start()
+            assert again.replica.status().replica != replica
+            assert again.read("a") is not None
+            await again.stop()
+        assert "log-lost" not in again.logged()  # it was told at the first start, and is over
+
+    run(main())
+
+
 def test_a_stop_hands_fresh_news_to_a_peer() -> None:
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -184,8 +230,6 @@ def test_a_commit_that_fails_refuses_its_writes_and_the_next_one_works(
 
 def test_a_start_on_a_disk_that_refuses_still_ends_and_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        from kvgossip.store.memory import MemoryStore
-
         def refuse(store: MemoryStore, batch: Batch) -> None:
             raise CommitRefusedError("not now")
 

@@ -1,7 +1,11 @@
 """Links between real transports on loopback: opened once, named well, given up in time."""
 
 import asyncio
+import signal
 import socket
+import sys
+import time
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +18,8 @@ from kvgossip.runtime.loop import run
 from kvgossip.runtime.send_queue import BULK_BYTES_MAX
 from kvgossip.runtime.websocket import PEER_PATH
 from tests.runtime.peers import Peer, until
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_frame_arrives_with_the_advertised_address_of_its_sender() -> None:
@@ -236,6 +242,53 @@ def test_an_unanswered_link_is_kept_alive_by_pings_alone(monkeypatch: pytest.Mon
             await until(lambda: loop.time() > end_s)
             assert one.transport.counters()["links_silent"] == 0
             assert one.transport.linked() == [two.address]
+
+    run(main())
+
+
+def test_a_frozen_peer_is_given_up_although_its_kernel_answers_and_is_reached_when_it_thaws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
+    monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+
+    async def main() -> None:
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.runtime.one_peer", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert other.stdout is not None
+            address = Address((await other.stdout.readline()).decode().strip())
+            async with Peer() as one:
+                one.send(address)
+                await until(lambda: one.frames == [b"hello"])
+                other.send_signal(signal.SIGSTOP)
+                for _ in range(50):
+                    one.send(address, b"x" * 100_000, is_bulk=True)
+                await until(lambda: not one.transport.linked(), timeout_s=3)
+                assert one.transport.counters()["links_silent"] == 1
+                other.send_signal(signal.SIGCONT)
+                await until(lambda: one.connected[address] == 2, timeout_s=6)
+        finally:
+            other.kill()
+            await other.wait()
+
+    run(main())
+
+
+def test_a_node_that_was_itself_asleep_blames_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
+    monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two)
+            await until(lambda: len(two.frames) == 1)
+            time.sleep(0.9)  # the whole process stands still, as after SIGSTOP
+            one.send(two, b"awake")
+            await until(lambda: two.frames[-1] == b"awake")
+            assert one.transport.counters()["links_silent"] == 0
+            assert one.transport.counters()["dials"] == 1
 
     run(main())
 
