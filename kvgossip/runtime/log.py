@@ -35,11 +35,13 @@ _WARNINGS = frozenset(
         "entry-refused",
         "frame-refused",
         "member-down",
+        "member-record-garbled",
         "peer-is-self",
         "peer-refused",
         "peer-unreachable",
         "secret-is-default",
         "seed-unresolved",
+        "writes-reissued",
     )
 )
 _ERRORS = frozenset(("commit-failed", "copy-found", "internal-error", "log-lost", "row-corrupt", "stop-hung"))
