@@ -25,11 +25,12 @@ is not over always has a request in flight, a merge under way or is about to be 
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
 from kvgossip.config import Tuning
-from kvgossip.errors import RemoteError
+from kvgossip.errors import CorruptRowError, RemoteError
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.encoding import decode_clock, encode_clock
 from kvgossip.model.ids import Address, Key
@@ -65,8 +66,11 @@ from kvgossip.wire.messages import (
 COMPARED_RANGES_MAX = 256
 """A request compares no more ranges than this, to bound the time that either side spends on it."""
 FETCH_WEIGHT_MAX = 512
+PATIENCE_TIMEOUTS = 5
+"""A request is sent again after this many time-outs although the peer talks: lost, not queued."""
 _STREAM_PARTS = 8
-CLOCK_PART_REPLICAS = 512
+CLOCK_PART_REPLICAS = 128
+"""Of ``CLOCK_RANGES_MAX`` ranges each they make half a frame."""
 
 Load = Callable[[Key], Carried | Offer | None]
 
@@ -96,6 +100,9 @@ class _Request:
     """One request that is unanswered or, ``is_merging``, whose answer is on its way to the disk."""
 
     message: ExchangeOpen | ExchangeRequest
+    patience_ms: int
+    """For how long it may stay unanswered although the peer talks; doubled each time, for slow links."""
+    patience_ends_ms: int
     tries: int = 1
     is_merging: bool = False
 
@@ -176,55 +183,46 @@ class Exchange:
     # -- inputs
 
     def handle_opened(self, opened: ExchangeOpened, now_ms: int) -> None:
-        """The peer's root, and where they differ its first level."""
+        """The peer's root, and where they differ its first level.
+
+        Raises ``RemoteError`` or ``CorruptRowError``; the session is then broken.
+        """
         if self.phase is not Phase.OPENING:
             return
-        del self._requests[0]
-        self._clocks_differ = opened.clock_hash != self._opening.clock_hash
-        self.phase = Phase.SETTLING
-        if (opened.root, opened.row_count) != (self._opening.root, self._opening.row_count):
-            self.found_difference = True
-            if opened.row_count == 0:
-                self._to_give.append(_Give(0, HASH_MAX))
-            elif self._opening.row_count == 0:
-                step = (HASH_MAX + 1) // _STREAM_PARTS
-                for at in range(0, HASH_MAX, step):
-                    self._to_fetch.append(_Fetch(at, at + step - 1, FETCH_WEIGHT_MAX))
-            else:
-                self._descend(WHOLE, opened.fingerprints)
-        self._advance(now_ms)
+        with self._broken_by_errors():
+            self._take_opened(opened)
+            self._advance(now_ms)
 
     def handle_answer(
         self, answer: ExchangeAnswer, now_ms: int
     ) -> tuple[tuple[Carried, ...], tuple[Offer, ...]] | NodeClock | None:
         """What the replica is to merge: entries (then it calls ``handle_merged``), or a clock; None: nothing.
 
-        Raises ``RemoteError`` for an answer that does not fit its request; the session is then broken.
+        Raises ``RemoteError`` for an answer that does not fit its request, or ``CorruptRowError``: the
+        session is then broken.
         """
         request = self._requests.get(answer.sequence)
-        if request is None or request.is_merging or self.is_over:
+        if request is None or request.is_merging or self.is_over or self.phase is Phase.OPENING:
             return None  # late or doubled
-        if type(answer) is not _ANSWERS[type(request.message)]:
-            self.phase = Phase.BROKEN
-            raise RemoteError(f"{type(answer).__name__} is no answer to {type(request.message).__name__}")
         self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
-        try:
+        with self._broken_by_errors():
             return self._take_answer(request, answer, now_ms)
-        except RemoteError:
-            self.phase = Phase.BROKEN
-            raise
 
     def handle_merged(
         self, sequence: int, *, news_count: int, refused_count: int, lagging: list[Key], now_ms: int
     ) -> None:
-        """What an answer brought is durable. The peer lacks what the merge made of the ``lagging`` keys."""
+        """What an answer brought is durable. The peer lacks what the merge made of the ``lagging`` keys.
+
+        Raises ``CorruptRowError``; the session is then broken.
+        """
         if self._requests.pop(sequence, None) is None or self.is_over:
             return
         self.brought_count += news_count
         if refused_count:
             self._may_take_clock = self._may_give_clock = False
         self._keys_to_give.extend(lagging)
-        self._advance(now_ms)
+        with self._broken_by_errors():
+            self._advance(now_ms)
 
     def break_off(self) -> None:
         """Give the session up; what was merged stays merged, and no clock is taken over.
@@ -239,21 +237,30 @@ class Exchange:
         self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
 
     def handle_timer(self, now_ms: int) -> None:
-        """Send again what was not answered; give up after ``exchange_tries_max`` sends."""
-        if self.is_over or now_ms < self._deadline_ms:
+        """Send again what was not answered; give up after ``exchange_tries_max`` sends into silence."""
+        if self.is_over:
             return
-        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        is_silent = now_ms >= self._deadline_ms
+        if is_silent:
+            self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
         for request in self._requests.values():
-            if request.is_merging:
+            if request.is_merging or not (is_silent or now_ms >= request.patience_ends_ms):
                 continue
-            request.tries += 1
+            if is_silent:
+                request.tries += 1
+            else:
+                request.patience_ms *= 2
             if request.tries > self._tuning.exchange_tries_max:
                 self.phase = Phase.BROKEN
                 return
+            request.patience_ends_ms = now_ms + request.patience_ms
             self._outbox.send(self.peer, request.message)
 
     def next_deadline_ms(self) -> int | None:
-        return None if self.is_over else self._deadline_ms
+        if self.is_over:
+            return None
+        patience = [r.patience_ends_ms for r in self._requests.values() if not r.is_merging]
+        return min([self._deadline_ms, *patience])
 
     def check_invariants(self) -> None:
         assert len(self._requests) <= self._tuning.exchange_requests_max
@@ -261,9 +268,26 @@ class Exchange:
 
     # -- answers
 
+    def _take_opened(self, opened: ExchangeOpened) -> None:
+        del self._requests[0]
+        self._clocks_differ = opened.clock_hash != self._opening.clock_hash
+        self.phase = Phase.SETTLING
+        if (opened.root, opened.row_count) != (self._opening.root, self._opening.row_count):
+            self.found_difference = True
+            if opened.row_count == 0:
+                self._to_give.append(_Give(0, HASH_MAX))
+            elif self._opening.row_count == 0:
+                step = (HASH_MAX + 1) // _STREAM_PARTS
+                for at in range(0, HASH_MAX, step):
+                    self._to_fetch.append(_Fetch(at, at + step - 1, FETCH_WEIGHT_MAX))
+            else:
+                self._descend(WHOLE, opened.fingerprints)
+
     def _take_answer(
         self, request: _Request, answer: ExchangeAnswer, now_ms: int
     ) -> tuple[tuple[Carried, ...], tuple[Offer, ...]] | NodeClock | None:
+        if type(answer) is not _ANSWERS[type(request.message)]:
+            raise RemoteError(f"{type(answer).__name__} is no answer to {type(request.message).__name__}")
         match answer:
             case Compared():
                 self._take_compared(answer)
@@ -326,6 +350,9 @@ class Exchange:
         first, last = rest[0]
         if not first <= answer.next_hash <= last:
             raise RemoteError("the answer to a fetch was cut outside of what was asked for")
+        asked_from = (first, request.message.after)
+        if answer.done_count == 0 and (answer.next_hash, answer.next_after) <= asked_from:
+            raise RemoteError("the answer to a fetch does not go on from where it was asked")
         for low, high in reversed(rest[1:]):
             self._to_fetch.appendleft(_Fetch(low, high, _weight(low, high)))
         self._to_fetch.appendleft(_Fetch(answer.next_hash, last, _weight(first, last), answer.next_after))
@@ -338,6 +365,15 @@ class Exchange:
         else:
             self.phase = Phase.COMPLETE
         return decode_clock(answer.clock) if answer.clock and self._may_take_clock else None
+
+    @contextmanager
+    def _broken_by_errors(self) -> Iterator[None]:
+        """A session whose peer breaks the protocol, or whose rows cannot be read, ends; it never hangs."""
+        try:
+            yield
+        except (RemoteError, CorruptRowError):
+            self.phase = Phase.BROKEN
+            raise
 
     # -- requests
 
@@ -437,11 +473,11 @@ class Exchange:
         self._next_sequence += 1
         return self._next_sequence - 1
 
-    def _request(self, message: ExchangeOpen | ExchangeRequest, now_ms: int | None) -> None:
+    def _request(self, message: ExchangeOpen | ExchangeRequest, now_ms: int) -> None:
         sequence = 0 if isinstance(message, ExchangeOpen) else message.sequence
-        self._requests[sequence] = _Request(message)
-        if now_ms is not None:
-            self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        patience_ms = PATIENCE_TIMEOUTS * self._tuning.exchange_timeout_ms
+        self._requests[sequence] = _Request(message, patience_ms, now_ms + patience_ms)
+        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
         self._outbox.send(self.peer, message)
 
 

@@ -8,6 +8,7 @@ Invariants: at most ``exchange_sessions_max`` sessions, idle ones ended after ``
 holds at most one batch of entries and ``DESCRIBED_MAX`` descriptions.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,13 @@ from kvgossip.errors import RemoteError
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.encoding import decode_clock, encode_clock
 from kvgossip.model.ids import Address, Key
-from kvgossip.protocol.exchange import CLOCK_PART_REPLICAS, COMPARED_RANGES_MAX, Load, unpack_pairs
+from kvgossip.protocol.exchange import (
+    CLOCK_PART_REPLICAS,
+    COMPARED_RANGES_MAX,
+    FETCH_WEIGHT_MAX,
+    Load,
+    unpack_pairs,
+)
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.ranges import WHOLE, Range, RangeView, checked_range, pack_ranges, unpack_rows
 from kvgossip.store.base import Store
@@ -73,6 +80,17 @@ class _Parcel:
             self.size += len(item.key) + len(item.data)
         elif item is not None:
             self.offers.append(item)
+
+    def add_all(self, items: list[Carried | Offer | None]) -> bool:
+        """False, and nothing is added, if they would not fit one batch together."""
+        carried = [item for item in items if isinstance(item, Carried)]
+        size = sum(len(item.key) + len(item.data) for item in carried)
+        offers_count = sum(isinstance(item, Offer) for item in items)
+        if self.size + size > self.tuning.batch_bytes_max or len(self.offers) + offers_count > OFFERS_MAX:
+            return False
+        for item in items:
+            self.add(item)
+        return True
 
     @property
     def is_full(self) -> bool:
@@ -138,8 +156,9 @@ class ExchangeAnswers:
             case Give():
                 return request
             case ClockShare():
+                clock = decode_clock(request.clock) if request.clock else None
                 self._outbox.send(sender, self._share_clock(session, request))
-                return decode_clock(request.clock) if request.clock else None
+                return clock
         return None
 
     def handle_merged(
@@ -218,17 +237,19 @@ class ExchangeAnswers:
         if parcel.is_full or len(rows) > self._tuning.rows_listed_max:
             differing.append(r)
             return
-        here: dict[int, int] = {}
-        for row in rows:
-            here[row.hash] = here.get(row.hash, 0) + 1
-            if view.row_digest(row) not in theirs.get(row.hash, ()):
-                parcel.add(self._load(row.key))
-        wanted += [hashed for hashed, digests in sorted(theirs.items()) if here.get(hashed, 0) < len(digests)]
+        items = [self._load(row.key) for row in rows if view.row_digest(row) not in theirs.get(row.hash, ())]
+        if not parcel.add_all(items):
+            differing.append(r)
+            return
+        here = Counter(row.hash for row in rows)
+        wanted += [hashed for hashed, digests in sorted(theirs.items()) if here[hashed] < len(digests)]
 
     def _fetch(self, request: Fetch) -> Fetched:
         parcel = _Parcel(self._tuning, [], [])
         after: Key | None = Key(request.after) if request.after else None
         ranges = unpack_pairs(request.ranges)
+        if len(ranges) > FETCH_WEIGHT_MAX:
+            raise RemoteError(f"more than {FETCH_WEIGHT_MAX} ranges to fetch")
         for index, (first, last) in enumerate(ranges):
             at = first
             while True:

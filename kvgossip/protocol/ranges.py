@@ -21,6 +21,8 @@ from kvgossip.wire.messages import RangeChildren, RangeRows
 FIRST_BITS = 8
 STEP_BITS = 4
 HASH_BITS = 64
+TIED_ROWS_MAX = 4_096
+"""A single hash cannot be split: all keys that share it are listed, up to this many."""
 
 _SUM_AND_COUNT = struct.Struct(">16sQ")
 _ROW = struct.Struct(">QQ")
@@ -90,8 +92,9 @@ class RangeView:
         return b"".join(self._blind(f) for f in self._store.children(r.prefix, r.bits, r.child_bits))
 
     def rows(self, r: Range) -> list[HashRow]:
-        """All rows of a range that is small enough to be listed, and at most one more."""
-        return self._store.scan_hashes(r.first, r.last, rows_max=self._rows_listed_max + 1)
+        """All rows of a range that is small enough to be listed; one row too many of a larger one."""
+        rows_max = self._rows_listed_max + 1 if r.bits < HASH_BITS else TIED_ROWS_MAX
+        return self._store.scan_hashes(r.first, r.last, rows_max=rows_max)
 
     def row_digest(self, row: HashRow) -> int:
         """64 bits for a digest of 128."""
@@ -101,8 +104,7 @@ class RangeView:
     def describe(self, r: Range) -> RangeChildren | RangeRows:
         if r.bits < HASH_BITS and self.row_count(r) > self._rows_listed_max:
             return RangeChildren(r.prefix, r.bits, self.children(r))
-        rows = self._store.scan_hashes(r.first, r.last, rows_max=4096)
-        packed = b"".join(_ROW.pack(row.hash, self.row_digest(row)) for row in rows)
+        packed = b"".join(_ROW.pack(row.hash, self.row_digest(row)) for row in self.rows(r))
         return RangeRows(r.prefix, r.bits, packed)
 
     def differing_children(self, r: Range, theirs: bytes) -> list[tuple[Range, bool]]:

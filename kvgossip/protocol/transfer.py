@@ -4,9 +4,9 @@ It is never split by sibling: merging some siblings under the whole vector would
 receiver pulls, so it bounds its own memory; an entry is named by its digest, so chunks of two versions never
 mix; what came stays, so a broken connection costs the chunks that were in flight.
 
-Invariants: the sizes of unfinished entries add up to at most ``transfer_bytes_max``; further offers are not
-begun (their exchange or rumor is tried again later). At most ``chunks_in_flight_max`` asks are unanswered an
-entry. A time-out counts from the last chunk that came.
+Invariants: the sizes of unfinished entries, each counted as a chunk at least, add up to at most
+``transfer_bytes_max``; further offers are not begun (their exchange or rumor is tried again later). At most
+``chunks_in_flight_max`` asks are unanswered an entry. A time-out counts from the last chunk that came.
 """
 
 from collections.abc import Callable
@@ -55,10 +55,7 @@ class Transfers:
         self._seed = digest_seed
         self._outbox = outbox
         self._active: dict[Name, Transfer] = {}
-
-    @property
-    def bytes_reserved(self) -> int:
-        return sum(transfer.offer.size for transfer in self._active.values())
+        self._bytes_reserved = 0
 
     def begin(self, offer: Offer, source: Address, now_ms: int) -> bool:
         """Fetch what ``source`` offered; joins a transfer of the same version. False if there is no room."""
@@ -66,8 +63,9 @@ class Transfers:
             return True
         if not 0 < offer.size <= MERGED_ENTRY_BYTES_MAX:
             return False
-        if self.bytes_reserved + offer.size > self._tuning.transfer_bytes_max:
+        if self._bytes_reserved + _reserved_for(offer) > self._tuning.transfer_bytes_max:
             return False
+        self._bytes_reserved += _reserved_for(offer)
         transfer = Transfer(offer, source, now_ms + self._tuning.exchange_timeout_ms)
         self._active[(offer.key, offer.digest)] = transfer
         self._ask(transfer)
@@ -109,7 +107,8 @@ class Transfers:
         return min((transfer.deadline_ms for transfer in self._active.values()), default=None)
 
     def check_invariants(self) -> None:
-        assert self.bytes_reserved <= self._tuning.transfer_bytes_max
+        assert self._bytes_reserved == sum(_reserved_for(t.offer) for t in self._active.values())
+        assert self._bytes_reserved <= self._tuning.transfer_bytes_max
         for transfer in self._active.values():
             assert 0 < len(transfer.asked) <= self._tuning.chunks_in_flight_max
 
@@ -130,7 +129,13 @@ class Transfers:
     def _end(self, transfer: Transfer, data: bytes | None) -> Outcome:
         offer = transfer.offer
         del self._active[(offer.key, offer.digest)]
+        self._bytes_reserved -= _reserved_for(offer)
         return Outcome(offer.key, offer.digest, transfer.source, data)
+
+
+def _reserved_for(offer: Offer) -> int:
+    """Small ones cost too: a peer could offer a great many."""
+    return max(offer.size, CHUNK_BYTES)
 
 
 class ChunkServer:
