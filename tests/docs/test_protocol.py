@@ -1,6 +1,7 @@
 """docs/PROTOCOL.md lists what the code has: every message with its number and fields, settings, limits."""
 
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 
 import pytest
 
@@ -50,3 +51,10 @@ def test_every_setting_and_limit_says_its_unit_and_why() -> None:
         assert len(row) == 4, row
         assert row[2], row
         assert len(row[3]) > 10, row
+
+
+@pytest.mark.parametrize("row", rows(section(PAGE, "Bounds")), ids=lambda row: row[1].strip("`"))
+def test_a_bound_has_the_value_that_is_listed(row: list[str]) -> None:
+    file, name, value, _ = row
+    module = import_module("kvgossip." + file.strip("`").removesuffix(".py").replace("/", "."))
+    assert float(value.replace(",", "")) == getattr(module, name.strip("`"))
