@@ -115,6 +115,10 @@ class MemoryStore:
 
     def check_invariants(self) -> None:
         self._tree.check_invariants()
+        if self._leaves:
+            at_rest = MerkleTree.load(self._digest_seed, self._read_digests, self._leaves)
+            assert at_rest is not None, "the records of the tree do not fit each other"
+            assert at_rest.root == self._tree.root, "the tree at rest is another one"
         assert len(self._rows) == len(self._digests) == self._tree.root.row_count
         for (hash_, key), digest in self._digests.items():
             assert hash_ == key_hash(self._digest_seed, key)

@@ -187,7 +187,10 @@ class RocksStore:
             raise CommitRefusedError(self._failure)
         path = self._database.path
         needed = RESERVE_BYTES + 2 * batch_bytes
-        free = free_bytes(path)
+        try:
+            free = free_bytes(path)
+        except OSError as error:
+            raise CommitRefusedError(f"{path} cannot be asked for its free space: {error.strerror}") from None
         if free < needed:
             raise StoreFullError(
                 f"the disk of {path} has {free:,} bytes free and a write needs a reserve of {needed:,}: "
@@ -263,23 +266,22 @@ class RocksStore:
     def _recompute(self) -> None:
         """Compute hashes, digests and tree from the rows.
 
-        The header comes last: a start that was cut short begins again.
+        The header comes last, so a start that was cut short begins again; and as the log keeps the order of
+        writes, one sync at the end makes all durable.
         """
         database = self._database
-        self._commit_at_once(encode_clearing(database.handles))
+        self._make_ready(0)
+        self._hand_over(encode_clearing(database.handles))
         leaves = self._tree.prepare([])
         for rows in self._all_rows():
             changes = [self._placed(row) for row in rows]
             leaves = self._tree.prepare(changes)
             pages = {number: page for number, page in leaves.items() if number != HEADER}
-            self._commit_at_once(encode_places(changes, pages, database.handles))
+            self._make_ready(0)
+            self._hand_over(encode_places(changes, pages, database.handles))
             self._tree.publish(changes, leaves)
-        self._commit_at_once(encode_header(leaves, database.handles))
+        self._commit(encode_header(leaves, database.handles))
 
     def _placed(self, row: Row) -> Change:
         seed = self._digest_seed
         return Change(row.key, key_hash(seed, row.key), entry_digest(seed, row.key, row.data), row.data, None)
-
-    def _commit_at_once(self, records: WriteBatch) -> None:
-        self._make_ready(records.size_in_bytes())
-        self._commit(records)

@@ -151,7 +151,7 @@ def is_no_space(message: str) -> bool:
 
 def _open(path: Path) -> Database:
     marker = path / _LOST_LOG
-    lost_log = marker.read_text() if marker.exists() else None
+    lost_log = (marker.read_text() or "unknown damage") if marker.exists() else None
     damage = find_zeros(path)
     if damage is None:
         try:

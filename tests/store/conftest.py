@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copytree
 
 import pytest
 
 from kvgossip.store.base import Store
 from kvgossip.store.memory import MemoryStore
 from kvgossip.store.rocks import RocksStore
+from tests.store.images import take_image
 from tests.store.rows import SEED
 
 
@@ -34,8 +34,8 @@ class RocksDisk:
 
     def crash(self, store: Store, *, digest_seed: int = SEED) -> Store:
         """The files are copied while the store is open: nothing was flushed for the new one."""
-        image = self._directory / f"{len(self._opened)}"
-        copytree(self._directory / f"{len(self._opened) - 1}", image)
+        count = len(self._opened)
+        image = take_image(self._directory / f"{count - 1}", self._directory / f"{count}")
         return self._open(image, digest_seed)
 
     def close(self) -> None:

@@ -1,17 +1,20 @@
 """What a ``RocksStore`` finds after a power loss or bit rot: every earlier batch, or a loud word."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from shutil import copytree
+from shutil import copytree, rmtree
+from tempfile import TemporaryDirectory
 
 import pytest
+from rocksdict import WriteBatch
 
 from kvgossip.errors import CorruptRowError, StoreError
 from kvgossip.model.ids import Key
 from kvgossip.store.base import HASH_MAX, Batch
 from kvgossip.store.rocks import RocksStore
 from kvgossip.store.rocks_log import BLOCK_BYTES
+from tests.store.images import take_image
 from tests.store.rows import SEED, change, commit, key, put
 
 MANY = 1 << 30
@@ -30,7 +33,7 @@ def logged(tmp_path: Path) -> tuple[Path, list[int]]:
     for i in range(5):
         commit(store, Batch([change(store, f"{i}", b"x")], {"clock": b"%d" % i}))
         ends.append(log_of(directory).stat().st_size)
-    copytree(directory, tmp_path / "image")
+    take_image(directory, tmp_path / "image")
     store.close()
     return tmp_path / "image", ends
 
@@ -42,13 +45,21 @@ def check_holds_exactly(store: RocksStore, batch_count: int) -> None:
     store.check_invariants()
 
 
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: hundreds of openings wait for the disk otherwise."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as directory:
+        yield Path(directory)
+
+
 def test_a_log_cut_at_any_byte_keeps_every_earlier_batch(
-    logged: tuple[Path, list[int]], tmp_path: Path
+    logged: tuple[Path, list[int]], scratch: Path
 ) -> None:
     image, ends = logged
     assert 100 < ends[4] - ends[3] < 500
     for cut in range(ends[3], ends[4] + 1):
-        directory = tmp_path / f"{cut}"
+        directory = scratch / f"{cut}"
         copytree(image, directory)
         with log_of(directory).open("r+b") as log:
             log.truncate(cut)
@@ -56,6 +67,7 @@ def test_a_log_cut_at_any_byte_keeps_every_earlier_batch(
         check_holds_exactly(store, 5 if cut == ends[4] else 4)
         assert store.lost_log is None
         store.close()
+        rmtree(directory)
 
 
 def damaged(image: Path, damage: Callable[[bytearray], None]) -> Path:
@@ -119,7 +131,7 @@ def test_a_long_log_without_damage_is_no_loss(tmp_path: Path) -> None:
     rng = Random(1)
     for i in range(300):
         put(store, **{f"{i}": rng.randbytes(rng.randrange(2_000))})
-    copytree(tmp_path / "live", tmp_path / "image")
+    take_image(tmp_path / "live", tmp_path / "image")
     assert log_of(tmp_path / "image").stat().st_size > 5 * BLOCK_BYTES
     again = RocksStore(tmp_path / "image", SEED)
     assert again.lost_log is None
@@ -188,21 +200,21 @@ def test_a_missing_table_is_named(tables: Path) -> None:
 def test_a_recomputation_that_was_cut_short_begins_again(
     tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit_at_once = RocksStore._commit_at_once
-    commits = 0
+    hand_over = RocksStore._hand_over
+    writes = 0
 
-    def stop_after_three(store: RocksStore, records: object) -> None:
-        nonlocal commits
-        commits += 1
-        if commits > 3:
+    def stop_at_the_fourth(store: RocksStore, records: WriteBatch) -> None:
+        nonlocal writes
+        writes += 1
+        if writes > 3:
             raise KeyboardInterrupt
-        commit_at_once(store, records)  # type: ignore[arg-type]
+        hand_over(store, records)
 
-    monkeypatch.setattr(RocksStore, "_commit_at_once", stop_after_three)
+    monkeypatch.setattr(RocksStore, "_hand_over", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         RocksStore(tables, SEED + 1)
     monkeypatch.undo()
-    assert commits == 4
+    assert writes == 4
     for digest_seed in (SEED, SEED + 1):
         store = RocksStore(tables, digest_seed)
         store.check_invariants()
