@@ -12,7 +12,8 @@ kept a replica; coverage beyond that is left out (the highest range stays: it ho
 which a peer notices that it is a copy), never invented.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kvgossip.config import CLOCK_RANGES_MAX
@@ -21,6 +22,9 @@ from kvgossip.model.ids import ReplicaId
 
 Ranges = tuple[tuple[int, int], ...]
 """(first, last) of each range, both inclusive."""
+
+_BEYOND = 1 << 64
+"""Above every counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,9 @@ class NodeClock:
             return False
         counter = dot.counter
         first, last = ranges[0]
-        if first <= counter <= last:  # nearly always: a replica's dots arrive in order
-            return True
-        return any(first <= counter <= last for first, last in ranges[1:])
+        if counter <= last:  # nearly always: a replica's dots arrive in order
+            return first <= counter
+        return ranges[bisect_right(ranges, (counter, _BEYOND)) - 1][1] >= counter
 
     def covers_all(self, dots: Iterable[Dot]) -> bool:
         return all(self.covers(dot) for dot in dots)
@@ -62,13 +66,19 @@ class NodeClock:
         return sum(len(ranges) - (ranges[0][0] == 1) for ranges in self.ranges.values())
 
     def with_dots(self, dots: Iterable[Dot]) -> "NodeClock":
-        """This clock and ``dots``; the same object if it covered them all."""
-        changed: dict[ReplicaId, Ranges] = {}
+        """This clock and ``dots``; the same object if it covered them all. Many at once cost little more."""
+        counters: dict[ReplicaId, list[int]] = {}
         for replica, counter in dots:
-            old = changed.get(replica) or self.ranges.get(replica, ())
-            new = _with_range(old, counter, counter)
-            if new != old:
-                changed[replica] = new
+            counters.setdefault(replica, []).append(counter)
+        changed: dict[ReplicaId, Ranges] = {}
+        for replica, new in counters.items():
+            old = self.ranges.get(replica, ())
+            if len(new) == 1:
+                ranges = _with_range(old, new[0], new[0])
+            else:
+                ranges = _united(old, [(counter, counter) for counter in sorted(new)])
+            if ranges != old:
+                changed[replica] = ranges
         if not changed:
             return self
         return NodeClock({**self.ranges, **changed})
@@ -80,9 +90,7 @@ class NodeClock:
             mine = self.ranges.get(replica, ())
             if mine == theirs:
                 continue
-            joined = mine
-            for first, last in theirs:
-                joined = _with_range(joined, first, last)
+            joined = _united(mine, theirs)
             if joined != mine:
                 changed[replica] = joined
         if not changed:
@@ -121,10 +129,16 @@ def _with_range(ranges: Ranges, first: int, last: int) -> Ranges:
         return ranges
     if low <= first == high + 1:  # the next dot of a replica: the common case
         return (*ranges[:-1], (low, last))
+    return _united(ranges, [(first, last)])
+
+
+def _united(ranges: Ranges, others: Sequence[tuple[int, int]]) -> Ranges:
+    """Both, in canonical form and bounded. ``others`` is in order; sorting two runs is linear."""
     merged: list[tuple[int, int]] = []
-    for low, high in sorted([*ranges, (first, last)]):
+    for low, high in sorted([*ranges, *others]):
         if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+            if high > merged[-1][1]:
+                merged[-1] = (merged[-1][0], high)
         else:
             merged.append((low, high))
     if len(merged) > CLOCK_RANGES_MAX:

@@ -181,8 +181,7 @@ class Exchanges:
 
     def _take_over(self, clock: NodeClock) -> None:
         """Every difference with a peer is settled: hold what its clock says."""
-        own = self._staging.replica
-        if clock.greatest(own) > self._staging.clock.greatest(own):
+        if clock.greatest(self._staging.replica) > self._staging.own_counter:
             self._merging.found_copy = True
             return
         self._staging.stage_clock(clock)

@@ -97,7 +97,7 @@ class Merging:
         theirs = decode_entry(key, data)
         dots = theirs.dots()
         staging = self._staging
-        if isinstance(job.origin, RumorOrigin) and staging.clock.covers_all(dots):
+        if isinstance(job.origin, RumorOrigin) and staging.holds(dots):
             self._rumors.note_known(key, entry_digest(self._seed, key, data), job.sender)
             return
         mine = staging.lookup(key)
@@ -124,7 +124,7 @@ class Merging:
         """True for a dot of this start whose effect this node does not hold: a twin has issued it."""
         if dot.replica != self._staging.replica or dot.counter <= self.counter_at_start:
             return False
-        if mine is None or not self._staging.clock.covers(dot):
+        if mine is None or not self._staging.holds((dot,)):
             return True
         if isinstance(theirs, KvEntry):
             return merge_entries(mine, theirs) is not mine
@@ -135,7 +135,7 @@ class Merging:
 
     def _take_offer(self, job: MergeJob, index: int, offer: Offer, now: Now) -> None:
         """Fetch an offered entry, unless this node holds its effect already."""
-        if isinstance(job.origin, RumorOrigin) and self._staging.clock.covers_all(offer.dots):
+        if isinstance(job.origin, RumorOrigin) and self._staging.holds(offer.dots):
             self._rumors.note_known(offer.key, offer.digest, job.sender)
             return
         if self._transfers.begin(offer, job.sender, now.monotonic_ms):

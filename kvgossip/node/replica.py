@@ -107,7 +107,7 @@ class Replica:
         seed = secret.digest_seed
         self._outbox = outbox = Outbox()
         self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
-        self._counter_at_start = self._staging.clock.greatest(self._identity.replica)
+        self._counter_at_start = self._staging.own_counter
         self._counter_told = self._counter_at_start
         """The greatest own counter that anybody can have heard of; see ``shows_copy``."""
         self._reissue: Reissue | None = None
@@ -322,7 +322,7 @@ class Replica:
 
     def _refusal(self, context: VersionVector | None) -> Refused | None:
         me = self._identity.replica
-        if context is not None and context.counter(me) > self._staging.clock.greatest(me):
+        if context is not None and context.counter(me) > self._staging.own_counter:
             self._found_copy("a client's context names writes of this replica that it does not hold")
         if self._read_only_because is not None:
             return Refused(Refusal.READ_ONLY, self._read_only_because)

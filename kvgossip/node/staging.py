@@ -11,6 +11,7 @@ Invariants: at most one batch is in flight. ``committed_clock`` speaks for commi
 the staged ones as well. The counters of this replica's own dots have no holes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kvgossip.config import Tuning
@@ -47,6 +48,8 @@ class Staged:
 
     clock: NodeClock
     stamp: Stamp
+    dots: set[Dot] = field(default_factory=set)
+    """Dots that are to enter the clock: all at once when the batch goes out, which is much cheaper."""
     rows: dict[Key, StagedRow] = field(default_factory=dict)
     meta: dict[str, bytes | None] = field(default_factory=dict)
     results: list[tuple[Ticket, Result]] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Staging:
         self._committed_stamp = STAMP_ZERO if stamp is None else Stamp(int.from_bytes(stamp, "big"))
         self._in_flight: Staged | None = None
         self._gathering = Staged(self.committed_clock, self._committed_stamp)
+        self._own_counter = self.committed_clock.greatest(replica)
         self.stamps_given_up = 0
         self.stamps_ahead = 0
 
@@ -80,7 +84,22 @@ class Staging:
 
     @property
     def clock(self) -> NodeClock:
-        return self._gathering.clock
+        """The clock with all dots staged so far; see ``holds`` for the cheap question."""
+        staged = self._gathering
+        if staged.dots:
+            staged.clock = staged.clock.with_dots(staged.dots)
+            staged.dots = set()
+        return staged.clock
+
+    @property
+    def own_counter(self) -> int:
+        """The greatest counter that this replica has issued, staged writes included."""
+        return self._own_counter
+
+    def holds(self, dots: Iterable[Dot]) -> bool:
+        """True if the effect of every dot is staged or committed."""
+        staged = self._gathering
+        return all(dot in staged.dots or staged.clock.covers(dot) for dot in dots)
 
     @property
     def bytes_staged(self) -> int:
@@ -96,7 +115,7 @@ class Staging:
 
     def next_dot(self) -> Dot:
         """A dot that was never issued: it is committed with its entry, or nobody has seen it."""
-        return Dot(self.replica, self._gathering.clock.greatest(self.replica) + 1)
+        return Dot(self.replica, self._own_counter + 1)
 
     def next_stamp(self, now: Now, *, above: Stamp) -> Stamp:
         """A stamp for a local write. Gives up a mark that is beyond the drift limit."""
@@ -143,17 +162,23 @@ class Staging:
 
     def stage_dots(self, dots: tuple[Dot, ...]) -> None:
         """The effect of ``dots`` is held once this batch is durable."""
-        self._gathering.clock = self._gathering.clock.with_dots(dots)
+        staged = self._gathering
+        for dot in dots:
+            if not staged.clock.covers(dot):
+                staged.dots.add(dot)
+                if dot.replica == self.replica:
+                    self._own_counter = max(self._own_counter, dot.counter)
 
     def stage_clock(self, clock: NodeClock) -> None:
         """Take over a peer's clock as a whole: the exchange with it is complete."""
-        self._gathering.clock = self._gathering.clock.join(clock)
+        self._gathering.clock = self.clock.join(clock)
+        self._own_counter = self._gathering.clock.greatest(self.replica)
 
     def renew_replica(self, replica: ReplicaId, *, counter_at_start: int) -> None:
         """Issue dots as another replica; the dots of this start under the old id no longer count as held."""
-        clock = self._gathering.clock.without(self.replica, above=counter_at_start)
-        self._gathering.clock = clock
+        self._gathering.clock = self.clock.without(self.replica, above=counter_at_start)
         self.replica = replica
+        self._own_counter = self._gathering.clock.greatest(replica)
 
     def staged_keys(self) -> list[Key]:
         """Keys of rows that are not committed yet."""
@@ -183,17 +208,18 @@ class Staging:
         staged = self._gathering
         if self._in_flight is not None or not self._is_write(staged):
             return None
+        clock = self.clock
         batch = Batch(meta=staged.meta)
         for key, row in staged.rows.items():
             hashed = key_hash(self._seed, key)
             batch.changes.append(Change(key, hashed, row.digest, row.data, row.old_digest))
-        if staged.clock is not self.committed_clock:
-            batch.meta[META_CLOCK] = encode_clock(staged.clock)
+        if clock is not self.committed_clock:
+            batch.meta[META_CLOCK] = encode_clock(clock)
         if staged.stamp != self._committed_stamp:
             batch.meta[META_STAMP] = staged.stamp.to_bytes(8, "big")
         self._store.prepare(batch)
         self._in_flight = staged
-        self._gathering = Staged(staged.clock, staged.stamp)
+        self._gathering = Staged(clock, staged.stamp)
         return batch
 
     def finish_commit(self, batch: Batch) -> Staged:
@@ -221,18 +247,20 @@ class Staging:
         dropped = [staged for staged in (self._in_flight, self._gathering) if staged is not None]
         self._in_flight = None
         self._gathering = Staged(self.committed_clock, self._committed_stamp)
+        self._own_counter = self.committed_clock.greatest(self.replica)
         return dropped
 
     def check_invariants(self) -> None:
         self.committed_clock.check_invariants()
         self.clock.check_invariants()
         ranges = self.clock.ranges.get(self.replica, ())
+        assert self._own_counter == self.clock.greatest(self.replica)
         assert not ranges or (len(ranges) == 1 and ranges[0][0] == 1), "a hole in our own dots"
 
     # -- private
 
     def _is_write(self, staged: Staged) -> bool:
-        return bool(staged.rows or staged.meta or staged.clock is not self.committed_clock)
+        return bool(staged.rows or staged.meta or staged.dots or staged.clock is not self.committed_clock)
 
     def _staged_row(self, key: Key) -> StagedRow | None:
         row = self._gathering.rows.get(key)
