@@ -1,10 +1,11 @@
 """The codec of messages: a version byte, then one msgpack array (type number, fields...).
 
 Decoding is total: whatever the bytes, it gives a message whose every field is of its exact type and within
-its bounds, or raises ``EncodingError``. Sizes are bounded before msgpack sees a byte, there are no maps (so
-no duplicate keys) and no extension types, and arrays become tuples, so that a hostile frame of 1 MiB costs
-at most some 24 MiB for the moment of its decoding. Fields that a later version appends are ignored; a type
-that this version does not know is refused.
+its bounds, or raises ``EncodingError``. The frame is read field by field as its type prescribes, never as a
+whole, because msgpack makes room for every length that a frame claims before it sees the items: 3 KB of
+nested claims would cost 76 MiB. So no array is made but one that is due, maps (and with them duplicate keys)
+and extension types are refused, and a hostile frame of 1 MiB costs at most some 25 MiB for the moment of its
+decoding. Fields that a later version appends are skipped; a type that this version does not know is refused.
 
 Entries are not looked into: whoever merges one decodes it, one by one, so that a poisonous entry spoils
 itself and not its frame.
@@ -24,9 +25,12 @@ from kvgossip.wire import messages as m
 
 _U64_MAX = (1 << 64) - 1
 _ITEMS_MAX = 16_384
+MEMBER_ITEMS_MAX = 1_024
+"""Of digests or records in one message: each record may cost a message to whom it names."""
 
-Check = Callable[[Any], Any]
-Fields = tuple[Check, ...]
+Read = Callable[[msgpack.Unpacker], Any]
+"""Takes the next field from a frame, or raises."""
+Fields = tuple[Read, ...]
 
 
 def encode(message: m.Message) -> bytes:
@@ -41,112 +45,142 @@ def decode(frame: bytes) -> m.Message:
         raise EncodingError(f"a frame has 2 to {FRAME_BYTES_MAX} bytes, this one {len(frame)}")
     if frame[0] != WIRE_VERSION:
         raise EncodingError(f"wire version {frame[0]}: this node speaks {WIRE_VERSION}")
+    # With no room for containers, ``unpack`` reads one scalar; an array that is due is read by its header.
+    unpacker = msgpack.Unpacker(
+        read_size=4096, max_buffer_size=FRAME_BYTES_MAX, max_array_len=0, max_map_len=0, max_ext_len=0
+    )
+    unpacker.feed(memoryview(frame)[1:])
     try:
-        fields = msgpack.unpackb(
-            memoryview(frame)[1:],
-            use_list=False,
-            strict_map_key=True,
-            max_array_len=_ITEMS_MAX,
-            max_map_len=0,
-            max_ext_len=0,
-        )
-    except (ValueError, msgpack.UnpackException, UnicodeDecodeError, RecursionError) as error:
-        raise EncodingError(f"no msgpack within the limits: {type(error).__name__}: {error}") from None
-    if type(fields) is not tuple or not fields or type(fields[0]) is not int:
+        message = _read_message(unpacker)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
+        raise EncodingError(f"no message within the limits: {type(error).__name__}: {error}") from None
+    if unpacker.tell() != len(frame) - 1:
+        raise EncodingError("bytes follow the message")
+    return message
+
+
+def _read_message(unpacker: msgpack.Unpacker) -> m.Message:
+    count = unpacker.read_array_header()
+    number = unpacker.unpack() if count else None
+    if type(number) is not int:
         raise EncodingError("a message is an array that begins with its type number")
-    decoder = _DECODERS.get(fields[0])
-    if decoder is None:
-        raise EncodingError(f"message type {fields[0]} is unknown")
+    known = _READERS.get(number)
+    if known is None:
+        raise EncodingError(f"message type {number} is unknown")
+    make, fields = known
     try:
-        message: m.Message = decoder(fields[1:])
+        message: m.Message = make(*_read_fields(unpacker, count - 1, fields))
         return message
-    except (TypeError, ValueError, IndexError) as error:
-        raise EncodingError(f"message type {fields[0]}: {error}") from None
+    except EncodingError as error:
+        raise EncodingError(f"message type {number}: {error}") from None
 
 
-# -- fields: each check returns the value as the message holds it, or raises ---------------------------------
+# -- fields: each reader takes one and returns it as the message holds it, or raises -------------------------
 
 
-def _uint(maximum: int) -> Check:
-    def check(raw: Any) -> int:
+def _read_fields(unpacker: msgpack.Unpacker, count: int, fields: Fields) -> list[Any]:
+    """The fields of an array of ``count``; further ones, of a later version, are skipped."""
+    if count < len(fields):
+        raise EncodingError(f"{count} fields instead of {len(fields)}")
+    values = [read(unpacker) for read in fields]
+    for _ in range(count - len(fields)):
+        unpacker.skip()
+    return values
+
+
+def _uint(maximum: int) -> Read:
+    def read(unpacker: msgpack.Unpacker) -> int:
+        raw = unpacker.unpack()
         if type(raw) is not int or not 0 <= raw <= maximum:
             raise EncodingError(f"no integer from 0 to {maximum}")
         return raw
 
-    return check
+    return read
 
 
-def _blob(maximum: int, *, multiple: int = 1) -> Check:
-    def check(raw: Any) -> bytes:
+def _blob(maximum: int, *, multiple: int = 1) -> Read:
+    def read(unpacker: msgpack.Unpacker) -> bytes:
+        raw = unpacker.unpack()
         if type(raw) is not bytes or len(raw) > maximum or len(raw) % multiple:
             raise EncodingError(f"no bytes of length at most {maximum}, a multiple of {multiple}")
         return raw
 
-    return check
+    return read
 
 
-def _text(chars_max: int) -> Check:
-    def check(raw: Any) -> str:
+def _text(chars_max: int) -> Read:
+    def read(unpacker: msgpack.Unpacker) -> str:
+        raw = unpacker.unpack()
         if type(raw) is not str or len(raw) > chars_max:
             raise EncodingError(f"no text of at most {chars_max} characters")
         return raw
 
-    return check
+    return read
 
 
-def _flag(raw: Any) -> bool:
+def _flag(unpacker: msgpack.Unpacker) -> bool:
+    raw = unpacker.unpack()
     if type(raw) is not bool:
         raise EncodingError("no bool")
     return raw
 
 
-def _key(raw: Any) -> Key:
+def _key(unpacker: msgpack.Unpacker) -> Key:
+    raw = unpacker.unpack()
     if type(raw) is not bytes or not 2 <= len(raw) <= KEY_BYTES_MAX + 1:
         raise EncodingError(f"no key of 1 to {KEY_BYTES_MAX} bytes")
     return Key(raw)
 
 
-def _u128(raw: Any) -> int:
+def _u128(unpacker: msgpack.Unpacker) -> int:
+    raw = unpacker.unpack()
     if type(raw) is not bytes or len(raw) != 16:
         raise EncodingError("no 16 bytes")
     return int.from_bytes(raw, "big")
 
 
-def _many(check: Check, *, items_max: int = _ITEMS_MAX) -> Check:
-    def check_all(raw: Any) -> tuple[Any, ...]:
-        if type(raw) is not tuple or len(raw) > items_max:
-            raise EncodingError(f"no array of at most {items_max} items")
-        return tuple([check(item) for item in raw])
+def _many(read: Read, *, items_max: int = _ITEMS_MAX) -> Read:
+    def read_all(unpacker: msgpack.Unpacker) -> tuple[Any, ...]:
+        count = unpacker.read_array_header()
+        if count > items_max:
+            raise EncodingError(f"{count} items: at most {items_max} are allowed")
+        return tuple([read(unpacker) for _ in range(count)])
 
-    return check_all
-
-
-def _record(make: Callable[..., Any], fields: Fields) -> Check:
-    """Further fields, of a later version, are ignored."""
-
-    def check(raw: Any) -> Any:
-        if type(raw) is not tuple or len(raw) < len(fields):
-            raise EncodingError(f"no array of {len(fields)} fields")
-        return make(*[field(item) for field, item in zip(fields, raw, strict=False)])
-
-    return check
+    return read_all
 
 
-def _optional(check: Check) -> Check:
-    return lambda raw: None if raw is None else check(raw)
+def _record(make: Callable[..., Any], fields: Fields) -> Read:
+    def read(unpacker: msgpack.Unpacker) -> Any:
+        return make(*_read_fields(unpacker, unpacker.read_array_header(), fields))
+
+    return read
 
 
-def _carried(raw: Any) -> m.Carried:
-    """Written out: there are thousands in a frame."""
-    if type(raw) is not tuple or len(raw) < 2 or type(raw[0]) is not bytes or type(raw[1]) is not bytes:
+def _optional_record(make: Callable[..., Any], fields: Fields) -> Read:
+    """None travels as an array without fields."""
+
+    def read(unpacker: msgpack.Unpacker) -> Any:
+        count = unpacker.read_array_header()
+        return make(*_read_fields(unpacker, count, fields)) if count else None
+
+    return read
+
+
+def _carried(unpacker: msgpack.Unpacker) -> m.Carried:
+    """Written out: there are hundreds in a frame."""
+    count = unpacker.read_array_header()
+    key, data = unpacker.unpack(), unpacker.unpack()
+    if count < 2 or type(key) is not bytes or type(data) is not bytes:
         raise EncodingError("no key and entry")
-    if not 2 <= len(raw[0]) <= KEY_BYTES_MAX + 1:
+    if not 2 <= len(key) <= KEY_BYTES_MAX + 1:
         raise EncodingError(f"no key of 1 to {KEY_BYTES_MAX} bytes")
-    return m.Carried(Key(raw[0]), raw[1])
+    for _ in range(count - 2):
+        unpacker.skip()
+    return m.Carried(Key(key), data)
 
 
-def _member(raw: Any) -> Member:
-    member: Member = _MEMBER_FIELDS(raw)
+def _member(unpacker: msgpack.Unpacker) -> Member:
+    member: Member = _member_record(unpacker)
     member.check()
     return member
 
@@ -165,9 +199,11 @@ _position = _blob(KEY_BYTES_MAX + 1)
 _dot = _record(Dot, (_replica, _u64))
 _entries = _many(_carried)
 _offers = _many(_record(m.Offer, (_key, _u128, _size, _many(_dot))))
-_known = _record(m.Known, (_replica, _u32, _u64, _u64))
-_digests = _many(_record(m.MemberDigest, (_replica, _u32, _u64, _u64)))
-_MEMBER_FIELDS = _record(
+_KNOWN_FIELDS: Fields = (_replica, _u32, _u64, _u64)
+_known = _record(m.Known, _KNOWN_FIELDS)
+_maybe_known = _optional_record(m.Known, _KNOWN_FIELDS)
+_digests = _many(_record(m.MemberDigest, (_replica, _u32, _u64, _u64)), items_max=MEMBER_ITEMS_MAX)
+_member_record = _record(
     Member,
     (
         _replica,
@@ -180,7 +216,8 @@ _MEMBER_FIELDS = _record(
         _flag,
     ),
 )
-_members = _many(_member)
+_members = _many(_member, items_max=MEMBER_ITEMS_MAX)
+_asked = _many(_replica, items_max=MEMBER_ITEMS_MAX)
 _children = _many(_record(m.RangeChildren, (_u64, _bits, _fingerprints)))
 _rows = _many(_record(m.RangeRows, (_u64, _bits, _pairs)))
 
@@ -196,8 +233,8 @@ def _plain_entries(entries: Sequence[m.Carried]) -> list[tuple[bytes, bytes]]:
     return [(entry.key, entry.data) for entry in entries]
 
 
-def _plain_known(known: m.Known | None) -> tuple[int, ...] | None:
-    return None if known is None else (known.replica, known.generation, known.start_number, known.counter)
+def _plain_known(known: m.Known | None) -> tuple[int, ...]:
+    return () if known is None else (known.replica, known.generation, known.start_number, known.counter)
 
 
 def _plain_digests(digests: Sequence[m.MemberDigest]) -> list[tuple[int, ...]]:
@@ -229,14 +266,14 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         1,
         m.Hello,
         lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word),
-        (_known, _optional(_known), _flag),
+        (_known, _maybe_known, _flag),
     ),
     (10, m.MemberSyn, lambda x: (_plain_digests(x.digests),), (_digests,)),
     (
         11,
         m.MemberAck,
         lambda x: (_plain_digests(x.digests), _plain_members(x.records), x.asked),
-        (_digests, _members, _many(_replica)),
+        (_digests, _members, _asked),
     ),
     (12, m.MemberAck2, lambda x: (_plain_members(x.records),), (_members,)),
     (
@@ -315,7 +352,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         lambda x: (x.session, x.sequence, x.part_count, x.clock, _b16(x.root)),
         (_u64, _u64, _u32, _any_blob, _u128),
     ),
-    (50, m.ExchangeUnknown, lambda x: (x.session,), (_u64,)),
+    (50, m.ExchangeOver, lambda x: (x.session, x.is_busy), (_u64, _flag)),
     (60, m.RootAsk, lambda x: (x.sequence,), (_u64,)),
     (
         61,
@@ -329,4 +366,4 @@ _VERSION = bytes([WIRE_VERSION])
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _NUMBERS: dict[type, int] = {cls: number for number, cls, _, _ in _TABLE}
 _ENCODERS = {number: write for number, _, write, _ in _TABLE}
-_DECODERS: dict[int, Check] = {number: _record(cls, fields) for number, cls, _, fields in _TABLE}
+_READERS: dict[int, tuple[type, Fields]] = {number: (cls, fields) for number, cls, _, fields in _TABLE}

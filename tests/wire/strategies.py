@@ -1,0 +1,95 @@
+"""A strategy for every message type, with the extremes of each field common."""
+
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from kvgossip.config import KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX
+from kvgossip.model.dot import Dot
+from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber
+from kvgossip.model.member import Member
+from kvgossip.wire import messages as m
+
+T = TypeVar("T")
+
+
+def uints(maximum: int) -> st.SearchStrategy[int]:
+    return st.sampled_from([0, 1, maximum - 1, maximum]) | st.integers(0, maximum)
+
+
+def tuples_of(items: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
+    return st.lists(items, max_size=3).map(tuple)
+
+
+def packed(width: int) -> st.SearchStrategy[bytes]:
+    return st.integers(0, 3).flatmap(lambda count: st.binary(min_size=count * width, max_size=count * width))
+
+
+u64 = uints((1 << 64) - 1)
+u32 = uints((1 << 32) - 1)
+u128 = uints((1 << 128) - 1)
+sizes = uints(MERGED_ENTRY_BYTES_MAX)
+blobs = st.binary(max_size=40)
+keys = st.one_of(st.binary(min_size=1, max_size=20), st.just(b"k" * KEY_BYTES_MAX)).map(
+    lambda name: Key(bytes([Kind.KV]) + name)
+)
+dots = st.builds(Dot, u64.map(ReplicaId), u64)
+carried = st.builds(m.Carried, keys, blobs)
+offers = st.builds(m.Offer, keys, u128, sizes, tuples_of(dots))
+known = st.builds(m.Known, u64.map(ReplicaId), u32.map(Generation), u64.map(StartNumber), u64)
+digests = st.builds(m.MemberDigest, u64.map(ReplicaId), u32.map(Generation), u64, u64)
+texts = st.sampled_from(["n", "é", "10.0.0.1:7701", "x" * 64])
+members = st.builds(
+    Member,
+    st.integers(1, (1 << 64) - 1).map(ReplicaId),
+    st.integers(1, (1 << 32) - 1).map(Generation),
+    uints((1 << 48) - 1),
+    texts,
+    texts.map(Address),
+    texts,
+    texts,
+    st.booleans(),
+)
+bits = uints(64)
+children = st.builds(m.RangeChildren, u64, bits, packed(8))
+rows = st.builds(m.RangeRows, u64, bits, packed(16))
+positions = st.just(b"") | keys
+
+MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
+    m.Hello: st.builds(m.Hello, known, st.none() | known, st.booleans()),
+    m.MemberSyn: st.builds(m.MemberSyn, tuples_of(digests)),
+    m.MemberAck: st.builds(
+        m.MemberAck, tuples_of(digests), tuples_of(members), tuples_of(u64.map(ReplicaId))
+    ),
+    m.MemberAck2: st.builds(m.MemberAck2, tuples_of(members)),
+    m.RumorPush: st.builds(m.RumorPush, u64, tuples_of(carried), tuples_of(offers)),
+    m.RumorAnswer: st.builds(m.RumorAnswer, u64, blobs),
+    m.ChunkAsk: st.builds(m.ChunkAsk, keys, u128, sizes),
+    m.Chunk: st.builds(m.Chunk, keys, u128, sizes, blobs),
+    m.ExchangeOpen: st.builds(m.ExchangeOpen, u64, u64, u128, u64, u128),
+    m.ExchangeOpened: st.builds(m.ExchangeOpened, u64, u128, u64, u128, packed(8)),
+    m.Compare: st.builds(m.Compare, u64, u64, tuples_of(children), tuples_of(rows)),
+    m.Compared: st.builds(
+        m.Compared,
+        u64,
+        u64,
+        tuples_of(children),
+        tuples_of(rows),
+        tuples_of(carried),
+        tuples_of(offers),
+        packed(8),
+        packed(9),
+    ),
+    m.Fetch: st.builds(m.Fetch, u64, u64, packed(16), positions),
+    m.Fetched: st.builds(m.Fetched, u64, u64, tuples_of(carried), tuples_of(offers), u32, u64, positions),
+    m.Give: st.builds(m.Give, u64, u64, tuples_of(carried), tuples_of(offers)),
+    m.Given: st.builds(m.Given, u64, u64, u32),
+    m.ClockShare: st.builds(m.ClockShare, u64, u64, u32, blobs, u128),
+    m.ClockShared: st.builds(m.ClockShared, u64, u64, u32, blobs, u128),
+    m.ExchangeOver: st.builds(m.ExchangeOver, u64),
+    m.RootAsk: st.builds(m.RootAsk, u64),
+    m.RootAnswer: st.builds(m.RootAnswer, u64, u128, u64, u128),
+}
+"""A message type without a strategy fails the suite."""
+
+messages = st.one_of(list(MESSAGES.values()))

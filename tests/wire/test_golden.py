@@ -1,0 +1,111 @@
+"""Bytes on the wire, held still: nodes of two versions talk. Changing one means raising the wire version."""
+
+import pytest
+
+from kvgossip.model.dot import Dot
+from kvgossip.model.ids import Address, Generation, Key, ReplicaId, StartNumber
+from kvgossip.model.member import Member
+from kvgossip.wire import codec
+from kvgossip.wire import messages as m
+
+R1, R2 = ReplicaId(0x0102030405060708), ReplicaId(7)
+KNOWN = m.Known(R1, Generation(2), StartNumber(3), 4)
+DIGEST = m.MemberDigest(R2, Generation(2), 5, 300)
+MEMBER = Member(R2, Generation(2), 5, "n1", Address("10.0.0.1:7701"), "10.0.0.1:7700", "0.1.0", True)
+CARRIED = m.Carried(Key(b"\x01key"), b"entry")
+OFFER = m.Offer(Key(b"\x02big"), 0xFEDC, 70_000, (Dot(R1, 9), Dot(R2, 1)))
+ROOT = 0x0123456789ABCDEF0123456789ABCDEF
+CHILDREN = m.RangeChildren(0xAB, 8, bytes(range(16)))
+ROWS = m.RangeRows(0xABC, 12, bytes(range(16)))
+EIGHT, NINE, SIXTEEN = bytes(range(8)), bytes(range(9)), bytes(range(16))
+
+MESSAGES: dict[str, m.Message] = {
+    "Hello": m.Hello(KNOWN, KNOWN, True),
+    "Hello to a stranger": m.Hello(KNOWN, None, False),
+    "MemberSyn": m.MemberSyn((DIGEST,)),
+    "MemberAck": m.MemberAck((DIGEST,), (MEMBER,), (R1,)),
+    "MemberAck2": m.MemberAck2((MEMBER,)),
+    "RumorPush": m.RumorPush(7, (CARRIED,), (OFFER,)),
+    "RumorAnswer": m.RumorAnswer(7, b"\x01\x00"),
+    "ChunkAsk": m.ChunkAsk(OFFER.key, OFFER.digest, 65_536),
+    "Chunk": m.Chunk(OFFER.key, OFFER.digest, 65_536, b"chunk"),
+    "ExchangeOpen": m.ExchangeOpen(11, 12, ROOT, 1_000, 13),
+    "ExchangeOpened": m.ExchangeOpened(11, ROOT, 1_000, 13, EIGHT),
+    "Compare": m.Compare(11, 1, (CHILDREN,), (ROWS,)),
+    "Compared": m.Compared(11, 1, (CHILDREN,), (ROWS,), (CARRIED,), (OFFER,), EIGHT, NINE),
+    "Fetch": m.Fetch(11, 2, SIXTEEN, b"\x01key"),
+    "Fetched": m.Fetched(11, 2, (CARRIED,), (OFFER,), 1, 99, b"\x01key"),
+    "Give": m.Give(11, 3, (CARRIED,), (OFFER,)),
+    "Given": m.Given(11, 3, 2),
+    "ClockShare": m.ClockShare(11, 4, 0, b"clock", ROOT),
+    "ClockShared": m.ClockShared(11, 4, 1, b"clock", ROOT),
+    "ExchangeOver": m.ExchangeOver(11),
+    "RootAsk": m.RootAsk(5),
+    "RootAnswer": m.RootAnswer(5, ROOT, 1_000, 13),
+}
+
+GOLDEN: dict[str, str] = {
+    "Hello": "01940194cf010203040506070802030494cf0102030405060708020304c3",
+    "Hello to a stranger": "01940194cf010203040506070802030490c2",
+    "MemberSyn": "01920a9194070205cd012c",
+    "MemberAck": (
+        "01940b9194070205cd012c9198070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5"
+        "302e312e30c391cf0102030405060708"
+    ),
+    "MemberAck2": (
+        "01920c9198070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5302e312e30c3"
+    ),
+    "RumorPush": (
+        "019414079192c404016b6579c405656e7472799194c40402626967c4100000000000000000000000000000fedcce0001"
+        "11709292cf010203040506070809920701"
+    ),
+    "RumorAnswer": "01931507c4020100",
+    "ChunkAsk": "01941ec40402626967c4100000000000000000000000000000fedcce00010000",
+    "Chunk": "01951fc40402626967c4100000000000000000000000000000fedcce00010000c4056368756e6b",
+    "ExchangeOpen": (
+        "0196280b0cc4100123456789abcdef0123456789abcdefcd03e8c4100000000000000000000000000000000d"
+    ),
+    "ExchangeOpened": (
+        "0196290bc4100123456789abcdef0123456789abcdefcd03e8c4100000000000000000000000000000000dc408000102"
+        "0304050607"
+    ),
+    "Compare": (
+        "01952a0b019193ccab08c410000102030405060708090a0b0c0d0e0f9193cd0abc0cc410000102030405060708090a0b"
+        "0c0d0e0f"
+    ),
+    "Compared": (
+        "01992b0b019193ccab08c410000102030405060708090a0b0c0d0e0f9193cd0abc0cc410000102030405060708090a0b"
+        "0c0d0e0f9192c404016b6579c405656e7472799194c40402626967c4100000000000000000000000000000fedcce0001"
+        "11709292cf010203040506070809920701c4080001020304050607c409000102030405060708"
+    ),
+    "Fetch": "01952c0b02c410000102030405060708090a0b0c0d0e0fc404016b6579",
+    "Fetched": (
+        "01982d0b029192c404016b6579c405656e7472799194c40402626967c4100000000000000000000000000000fedcce00"
+        "0111709292cf0102030405060708099207010163c404016b6579"
+    ),
+    "Give": (
+        "01952e0b039192c404016b6579c405656e7472799194c40402626967c4100000000000000000000000000000fedcce00"
+        "0111709292cf010203040506070809920701"
+    ),
+    "Given": "01942f0b0302",
+    "ClockShare": "0196300b0400c405636c6f636bc4100123456789abcdef0123456789abcdef",
+    "ClockShared": "0196310b0401c405636c6f636bc4100123456789abcdef0123456789abcdef",
+    "ExchangeOver": "0192320b",
+    "RootAsk": "01923c05",
+    "RootAnswer": ("01953d05c4100123456789abcdef0123456789abcdefcd03e8c4100000000000000000000000000000000d"),
+}
+
+
+def test_every_message_type_has_golden_bytes() -> None:
+    assert {type(message) for message in MESSAGES.values()} == {cls for _, cls, _, _ in codec._TABLE}
+    assert set(GOLDEN) == set(MESSAGES)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_bytes_of_messages_stand_still(name: str) -> None:
+    assert codec.encode(MESSAGES[name]).hex() == GOLDEN[name]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_golden_bytes_are_read(name: str) -> None:
+    assert codec.decode(bytes.fromhex(GOLDEN[name])) == MESSAGES[name]
