@@ -8,14 +8,18 @@ from urllib.parse import quote
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
-from kvgossip.cli.demo.cluster import DemoError, NodeProcess
 from kvgossip.cli.demo.view import Row
+from kvgossip.cli.local_cluster import NodeProcess
 
 REQUESTS_IN_FLIGHT = 32
 """To one node, beside those that look at its state."""
 TIMEOUT_S = 20.0
 
 Stamp = tuple[int, int]
+
+
+class DemoError(Exception):
+    """The demo cannot go on, or found a difference. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Answer:
 
 
 class NodeClient:
-    """Requests to one node. Every method raises ``DemoError`` if no answer comes."""
+    """Requests to one node. Raises ``DemoError`` if no answer comes, ``ClusterError`` if it died."""
 
     def __init__(self, session: ClientSession, node: NodeProcess) -> None:
         self._session = session
@@ -72,7 +76,7 @@ class NodeClient:
             keys=status["entries"],
             root=status["root"],
             hot_rumors=status["hot_rumors"],
-            exchange_bytes=status["counters"].get("exchange_bytes_sent", 0),
+            exchange_bytes=status["counters"]["exchange_bytes_sent"],
         )
 
     async def json(self, method: str, path: str, document: object = None) -> dict[str, object]:

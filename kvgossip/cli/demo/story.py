@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from kvgossip.cli.demo.apart import Side, new_key, plan_changes
-from kvgossip.cli.demo.client import REQUESTS_IN_FLIGHT, Answer, NodeClient, new_session
-from kvgossip.cli.demo.cluster import NODE_COUNT, Cluster, DemoError
+from kvgossip.cli.demo.client import REQUESTS_IN_FLIGHT, Answer, DemoError, NodeClient, new_session
 from kvgossip.cli.demo.corpus import find_corpus
 from kvgossip.cli.demo.ledger import Ledger
 from kvgossip.cli.demo.proof import compare_all
 from kvgossip.cli.demo.view import Row, View, open_view
 from kvgossip.cli.demo.work import for_all
 from kvgossip.cli.exit_code import CommandError, ExitCode
+from kvgossip.cli.local_cluster import ClusterError, LocalCluster
 from kvgossip.runtime.loop import run
 
+NODE_COUNT = 5
 LOOK_PERIOD_S = 0.1
 PATIENCE_S = 30.0
 """For anything that must come about by itself."""
@@ -30,7 +31,7 @@ def tell(*, must_keep: bool) -> ExitCode:
     """Run the demo. It leaves no process and no file behind, unless ``must_keep`` and all went well."""
     try:
         run(_tell(must_keep=must_keep))
-    except DemoError as error:
+    except (DemoError, ClusterError) as error:
         raise CommandError(f"demo: {error}") from None
     except asyncio.CancelledError:
         return ExitCode.INTERRUPTED
@@ -42,7 +43,7 @@ async def _tell(*, must_keep: bool) -> None:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    cluster = Cluster()
+    cluster = LocalCluster(NODE_COUNT, flags=("--allow-faults",))
     is_kept = False
     try:
         view = open_view()
@@ -152,7 +153,7 @@ class _Story:
         for client in self._clients:
             await client.json("DELETE", "/v1/faults")
         self._view.say("healed")
-        took_s = await self._wait_for_one_root(len(self._ledger.all_keys()) + 1)
+        took_s = await self._wait_for_one_root(len(self._ledger.all_keys()) + 1, period_s=0.25)
 
         async def is_converged() -> bool:
             return (await self._clients[0].json("GET", "/v1/cluster/check"))["converged"] is True
@@ -180,9 +181,7 @@ class _Story:
         )
 
     async def _prove(self) -> None:
-        async with self._looking():
-            proof = await compare_all(self._clients, self._ledger)
-        await self._look()
+        proof = await compare_all(self._clients, self._ledger)
         if proof.differences:
             raise DemoError(f"{len(proof.differences)} differences, the first: {proof.differences[0]}")
         self._view.say(
@@ -215,19 +214,20 @@ class _Story:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_until(self, claim: str, holds: Callable[[], bool]) -> None:
+    async def _look_until(self, claim: str, holds: Callable[[], bool], *, period_s: float = 1.0) -> None:
         async def look() -> bool:
-            await self._look(period_s=0.3)
+            await self._look(period_s=period_s)
             return holds()
 
         await _until(claim, look)
 
-    async def _wait_for_one_root(self, key_count: int) -> float:
+    async def _wait_for_one_root(self, key_count: int, *, period_s: float = 1.0) -> float:
         """Seconds until all nodes hold the same ``key_count`` keys, deleted ones included."""
         started_s = time.monotonic()
         await self._look_until(
             f"all nodes hold the same {key_count:,} keys",
             lambda: {(row.keys, row.root) for row in self._rows} == {(key_count, self._rows[0].root)},
+            period_s=period_s,
         )
         took_s = time.monotonic() - started_s
         await self._look()
@@ -268,7 +268,7 @@ def _siblings(answer: Answer) -> set[bytes]:
     return {b64decode(sibling["value"]) for sibling in json.loads(answer.body)}
 
 
-def _print_what_to_try(cluster: Cluster) -> None:
+def _print_what_to_try(cluster: LocalCluster) -> None:
     first, last = cluster.nodes[0].url, cluster.nodes[-1].url
     print("The nodes keep running. Try:")
     for line in (
