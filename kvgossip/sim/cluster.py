@@ -1,43 +1,35 @@
 """A simulated cluster: feeds replicas their inputs and performs their effects, and tells the checkers.
 
 It stands where the runtime stands on a real machine, with the same duties: one deadline is pulled after each
-input, a commit is performed by the disk, a frame is carried by the network, a connection is opened when the
-first frame needs one (then both sides hear ``handle_connected``), and who cannot be reached is reported by
-``handle_send_failed``: at once by a host that refuses, after a time-out by one that is cut off.
+input, a commit is performed by the disk, a frame is carried by the network.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from kvgossip.errors import StoreError
 from kvgossip.model.clock import NodeClock
-from kvgossip.model.dot import VersionVector
 from kvgossip.model.encoding import decode_clock
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key
-from kvgossip.model.value import Value
-from kvgossip.node.effects import Commit, Done, Notify, Now, Refused, Send, Visible, Written
+from kvgossip.node.effects import Commit, Done, Notify, Send, Visible
 from kvgossip.node.replica import Replica
 from kvgossip.sim.checkers.base import Checker, NodeState, Violation
+from kvgossip.sim.connections import Connections
 from kvgossip.sim.fault import Injected
 from kvgossip.sim.frames import read_frame
-from kvgossip.sim.history import History, Operation
+from kvgossip.sim.history import History
 from kvgossip.sim.ledger import CLOCK_RECORD, Ledger
 from kvgossip.sim.network import SimNetwork
 from kvgossip.sim.node import Input, SimNode
-from kvgossip.sim.scheduler import MS, SECOND, Scheduler
+from kvgossip.sim.requests import Requests
+from kvgossip.sim.scheduler import Scheduler
 from kvgossip.sim.trace import Trace
 from kvgossip.store.base import Batch
 
-CONNECT_TIMEOUT_US = 1 * SECOND
-REFUSED_US = 1 * MS
-"""How long it takes to hear that nobody listens."""
 ROWS_MAX = 100_000
 TIMERS_AT_ONCE_MAX = 100
 """A replica that asks for this many timers without any time passing is in a loop."""
-
-OnAnswer = Callable[[Operation], None]
-Pair = tuple[Address, Address]
 
 
 class Cluster:
@@ -51,15 +43,18 @@ class Cluster:
         self.ledger = Ledger()
         self.checkers: list[Checker] = []
         self.nodes: list[SimNode] = []
-        self.concurrent_count = 0
-        """Acknowledged writes whose node had not seen some other acknowledged write of the key."""
         self._network: SimNetwork | None = None
         self._by_address: dict[Address, SimNode] = {}
-        self._connections: dict[Pair, tuple[int, int]] = {}
-        """The starts of both ends, by their addresses in order."""
-        self._failing: set[Pair] = set()
-        """(from, to) of frames that are waiting for a connection that will not come."""
-        self._answers: dict[int, OnAnswer] = {}
+        self._connections = Connections(scheduler, self._feed, self._note)
+        self.requests = Requests(
+            scheduler,
+            self.history,
+            self.ledger,
+            self.checkers,
+            feed=self._feed,
+            note=self._note,
+            is_alone=self._is_alone,
+        )
         self._timers_at_once = (0, 0)
 
     @property
@@ -70,7 +65,7 @@ class Cluster:
     def build(self, network: SimNetwork, nodes: Iterable[SimNode], checkers: Iterable[Checker]) -> None:
         """Give the cluster its parts, which need it for their own making."""
         self._network = network
-        self.checkers = list(checkers)
+        self.checkers += checkers
         for node in nodes:
             self.nodes.append(node)
             self._by_address[node.address] = node
@@ -97,8 +92,7 @@ class Cluster:
             return
         self._note(node, "power loss" if is_power_loss else "crash")
         for operation in node.crash(is_power_loss=is_power_loss):
-            self.history.lose(operation)
-            self._tell_client(operation)
+            self.requests.lose(operation)
 
     def freeze(self, node: SimNode) -> None:
         self._note(node, "freeze")
@@ -122,76 +116,8 @@ class Cluster:
         for operation in node.asked.values():
             operation.is_excused = True
 
-    # -- clients
-
-    def write(
-        self, node: SimNode, key: Key, value: Value | None, context: VersionVector | None, on_answer: OnAnswer
-    ) -> Operation:
-        """Ask a node that is up for a put, or a delete if ``value`` is None. ``on_answer`` is called once."""
-        assert node.replica is not None
-        now_us = self.scheduler.now_us
-        operation = self.history.invoke(
-            node=node.name,
-            key=key,
-            value=value,
-            context=context,
-            before=None if node.is_frozen else node.replica.get(key),
-            now_us=now_us,
-        )
-        operation.is_excused = now_us < node.excused_until_us or not node.is_started
-        operation.is_alone = self._is_alone(node)
-        self._note(node, f"invoke {operation.number} {key!r} context {context is not None}")
-        self._answers[operation.number] = on_answer
-        node.asked[operation.number] = operation
-        self._feed(node, partial(self._invoke, node, operation))
-        return operation
-
-    def read(self, node: SimNode, key: Key) -> Entry | None:
-        """Read at a node that is up and not frozen."""
-        assert node.replica is not None
-        entry = node.replica.get(key)
-        self.history.read_count += 1
-        self._note(node, f"read {key!r} {entry is not None}")
-        for checker in self.checkers:
-            checker.on_read(node.name, key, entry)
-        return entry
-
-    def _invoke(self, node: SimNode, operation: Operation, replica: Replica, now: Now) -> None:
-        if operation.value is None:
-            ticket = replica.delete(operation.key, now, context=operation.context)
-        else:
-            ticket = replica.put(operation.key, operation.value, now, context=operation.context)
-        node.tickets[ticket] = operation
-
-    def _answer(self, node: SimNode, done: Done) -> None:
-        operation = node.tickets.pop(done.ticket)
-        del node.asked[operation.number]
-        now_us = self.scheduler.now_us
-        match done.result:
-            case Written() as written:
-                self.history.acknowledge(operation, written, now_us)
-                self._count_concurrent(operation)
-                for checker in self.checkers:
-                    checker.on_acked(operation)
-            case Refused() as refused:
-                self.history.refuse(operation, refused, now_us)
-                for checker in self.checkers:
-                    checker.on_refused(operation)
-        self._note(node, f"answer {operation.number} {operation.outcome.value}")
-        self._tell_client(operation)
-
-    def _tell_client(self, operation: Operation) -> None:
-        on_answer = self._answers.pop(operation.number)
-        self.scheduler.after(0, partial(on_answer, operation))
-
-    def _count_concurrent(self, operation: Operation) -> None:
-        clock = self.ledger.disks[operation.node].clock
-        self.concurrent_count += any(
-            other.written is not None and not clock.covers(other.dot)
-            for other in self.history.of_key(operation.key)
-        )
-
     def _is_alone(self, node: SimNode) -> bool:
+        """True if ``node`` can reach nobody."""
         return all(
             other is node
             or not other.is_up
@@ -221,7 +147,7 @@ class Cluster:
                 case Commit():
                     self._commit(node, effect.batch)
                 case Done():
-                    self._answer(node, effect)
+                    self.requests.answer(node, effect)
                 case Notify(Visible() as visible):
                     self._show(node, replica, visible)
                 case Notify(event):
@@ -283,7 +209,7 @@ class Cluster:
         if count > TIMERS_AT_ONCE_MAX:
             raise Violation("Invariants", f"the timer of {node.name} rings again and again at one moment")
 
-    # -- frames and connections
+    # -- frames
 
     def _send(self, node: SimNode, send: Send) -> None:
         told = read_frame(self.ledger, send.data)
@@ -291,45 +217,20 @@ class Cluster:
         for checker in self.checkers:
             checker.on_sent(node.name, told)
         if not self.network.send(node.address, send.to, send.data):
-            self._fail_later((node.address, send.to), CONNECT_TIMEOUT_US)
+            self._connections.time_out(node, self._by_address[send.to])
 
     def deliver(self, source: Address, target: Address, data: bytes) -> None:
         """The network's last step: a frame has arrived at ``target``."""
         sender, receiver = self._by_address[source], self._by_address[target]
         if not receiver.is_up:
-            self._fail_later((source, target), REFUSED_US)
+            self._connections.refuse(sender, receiver)
             return
-        if not self._is_connected(sender, receiver):
+        if not self._connections.is_open(sender, receiver):
             if not sender.is_up:
                 return  # a frame of a process that is gone, on a connection that is gone
-            self._connect(sender, receiver)
-        self.trace.note(self.scheduler.now_us, receiver.name, f"receive from {source}", data)
+            self._connections.open(sender, receiver)
+        self.trace.note(self.scheduler.now_us, receiver.name, f"receive from {sender.name}", data)
         self._feed(receiver, lambda replica, now: replica.receive(source, data, now))
-
-    def _is_connected(self, one: SimNode, other: SimNode) -> bool:
-        pair, starts = _pair(one, other)
-        return self._connections.get(pair) == starts
-
-    def _connect(self, sender: SimNode, receiver: SimNode) -> None:
-        pair, starts = _pair(sender, receiver)
-        self._connections[pair] = starts
-        self._note(receiver, f"connected with {sender.name}")
-        self._feed(sender, lambda replica, now: replica.handle_connected(receiver.address, now))
-        self._feed(receiver, lambda replica, now: replica.handle_connected(sender.address, now))
-
-    def _fail_later(self, link: Pair, delay_us: int) -> None:
-        if link not in self._failing:
-            self._failing.add(link)
-            self.scheduler.after(delay_us, partial(self._fail, link))
-
-    def _fail(self, link: Pair) -> None:
-        """The frames that waited are given up, and the connection with them."""
-        self._failing.discard(link)
-        source, target = link
-        sender, receiver = self._by_address[source], self._by_address[target]
-        self._connections.pop(_pair(sender, receiver)[0], None)
-        self._note(sender, f"cannot send to {receiver.name}")
-        self._feed(sender, lambda replica, now: replica.handle_send_failed(target, now))
 
     # -- looking
 
@@ -362,9 +263,3 @@ class Cluster:
 
     def _note(self, node: SimNode, what: str) -> None:
         self.trace.note(self.scheduler.now_us, node.name, what)
-
-
-def _pair(one: SimNode, other: SimNode) -> tuple[Pair, tuple[int, int]]:
-    if one.address < other.address:
-        return (one.address, other.address), (one.start_count, other.start_count)
-    return (other.address, one.address), (other.start_count, one.start_count)

@@ -55,7 +55,14 @@ class SimNode:
         assert self.replica is None
         self.start_count += 1
         self.clock.restart(now_us, self.rng.randrange(1 << 40))
-        profile = NodeProfile(self.name, self.address, f"api-{self.name}:7700", self.seeds, self.tuning)
+        profile = NodeProfile(
+            self.name,
+            self.address,
+            f"{self.name}:7700",
+            self.seeds,
+            self.tuning,
+            announces_visible=True,
+        )
         self.replica = Replica(
             profile,
             store=self.disk.store,

@@ -16,6 +16,7 @@ from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.secret import ClusterSecret
+from kvgossip.node.status import Checked
 from kvgossip.sim.causality import covered_by
 from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.available_alone import AvailableAlone
@@ -56,6 +57,7 @@ SETTLE_US_MAX = 90 * SECOND
 """Nine default exchange periods."""
 QUIET_US = 2 * SECOND
 """How long the state must stay as it is once it has converged."""
+CHECK_US_MAX = 3 * SECOND
 STEP_US = 250 * MS
 
 
@@ -168,13 +170,22 @@ class Simulation:
         self._settled_us = self._scheduler.now_us
         self._trace.note(self._settled_us, "world", "settled")
         self._scheduler.run_until(self._settled_us + QUIET_US)
+        self._judge()
+        kinds = [fault for fault, count in self._injected.items() if count]
+        if len(kinds) < FAULT_KINDS_MIN:
+            raise Violation("Faults", f"only {len(kinds)} kinds of fault took effect: {kinds}")
+
+    def _judge(self) -> None:
+        """Every checker's last word, and what an operator is told."""
         states = self._cluster.states()
         for checker in self._cluster.checkers:
             checker.on_settled(states)
         self._cluster.check_invariants()
-        kinds = [fault for fault, count in self._injected.items() if count]
-        if len(kinds) < FAULT_KINDS_MIN:
-            raise Violation("Faults", f"only {len(kinds)} kinds of fault took effect: {kinds}")
+        answers: list[Checked] = []
+        self._cluster.requests.check(self._cluster.nodes[0], answers.append)
+        self._scheduler.run_until(self._scheduler.now_us + CHECK_US_MAX)
+        if not answers or not answers[0].converged:
+            raise Violation("Convergence", f"all nodes hold the same, but a check says: {answers}")
 
     def _step(self) -> None:
         before_us = self._scheduler.now_us
@@ -197,7 +208,7 @@ class Simulation:
             node_count=len(self._cluster.nodes),
             operation_count=len(self._cluster.history.operations),
             read_count=self._cluster.history.read_count,
-            concurrent_count=self._cluster.concurrent_count,
+            concurrent_count=self._cluster.requests.concurrent_count,
             covering_delete_count=sum(_covers_a_value(operation) for operation in acked),
             alone_count=sum(operation.is_alone for operation in acked),
             injected={fault: self._injected[fault] for fault in Fault if self._injected[fault]},

@@ -86,7 +86,7 @@ class Workload:
     def _read(self, client: _Client, key: Key) -> None:
         if client.node.is_frozen:
             return
-        entry = self._cluster.read(client.node, key)
+        entry = self._cluster.requests.read(client.node, key)
         if isinstance(entry, MvEntry):
             client.contexts[key] = entry.vector
 
@@ -99,7 +99,9 @@ class Workload:
                 self._read(client, key)
             context = client.contexts.get(key)
         value = None if rng.random() < 0.28 else self._make_value()
-        operation = self._cluster.write(client.node, key, value, context, partial(self._finish, client))
+        operation = self._cluster.requests.write(
+            client.node, key, value, context, partial(self._finish, client)
+        )
         client.waits_for = operation.number
         self._cluster.scheduler.after(PATIENCE_US, partial(self._give_up, client, operation))
 

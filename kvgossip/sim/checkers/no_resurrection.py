@@ -16,7 +16,6 @@ from kvgossip.sim.history import History, Operation, Outcome
 from kvgossip.sim.ledger import Durable, Ledger
 from kvgossip.sim.order import entry_rank, kv_rank
 
-
 Seen = defaultdict[tuple[str, Key], dict[int, Operation]]
 """The acknowledged deletes that a node held once, by their number."""
 

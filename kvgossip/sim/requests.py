@@ -1,0 +1,130 @@
+"""What clients ask of nodes: each write becomes an operation of the history, each answer is judged."""
+
+from collections.abc import Callable
+from functools import partial
+
+from kvgossip.model.dot import VersionVector
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key
+from kvgossip.model.value import Value
+from kvgossip.node.effects import Done, Now, Refused, Ticket, Written
+from kvgossip.node.replica import Replica
+from kvgossip.node.status import Checked
+from kvgossip.sim.checkers.base import Checker
+from kvgossip.sim.connections import Feed, Note
+from kvgossip.sim.history import History, Operation
+from kvgossip.sim.ledger import Ledger
+from kvgossip.sim.node import SimNode
+from kvgossip.sim.scheduler import Scheduler
+
+OnAnswer = Callable[[Operation], None]
+OnChecked = Callable[[Checked], None]
+
+
+class Requests:
+    """The client side of a cluster."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        history: History,
+        ledger: Ledger,
+        checkers: list[Checker],
+        *,
+        feed: Feed,
+        note: Note,
+        is_alone: Callable[[SimNode], bool],
+    ) -> None:
+        self.concurrent_count = 0
+        """Acknowledged writes whose node had not seen some other acknowledged write of the key."""
+        self._scheduler = scheduler
+        self._history = history
+        self._ledger = ledger
+        self._checkers = checkers
+        self._feed = feed
+        self._note = note
+        self._is_alone = is_alone
+        self._answers: dict[int, OnAnswer] = {}
+        self._checks: dict[Ticket, OnChecked] = {}
+
+    def write(
+        self, node: SimNode, key: Key, value: Value | None, context: VersionVector | None, on_answer: OnAnswer
+    ) -> Operation:
+        """Ask a node that is up for a put, or a delete if ``value`` is None. ``on_answer`` is called once."""
+        assert node.replica is not None
+        now_us = self._scheduler.now_us
+        operation = self._history.invoke(
+            node=node.name,
+            key=key,
+            value=value,
+            context=context,
+            before=None if node.is_frozen else node.replica.get(key),
+            now_us=now_us,
+        )
+        operation.is_excused = now_us < node.excused_until_us or not node.is_started
+        operation.is_alone = self._is_alone(node)
+        self._note(node, f"invoke {operation.number} {key!r} context {context is not None}")
+        self._answers[operation.number] = on_answer
+        node.asked[operation.number] = operation
+        self._feed(node, partial(self._invoke, node, operation))
+        return operation
+
+    def read(self, node: SimNode, key: Key) -> Entry | None:
+        """Read at a node that is up and not frozen."""
+        assert node.replica is not None
+        entry = node.replica.get(key)
+        self._history.read_count += 1
+        self._note(node, f"read {key!r} {entry is not None}")
+        for checker in self._checkers:
+            checker.on_read(node.name, key, entry)
+        return entry
+
+    def check(self, node: SimNode, on_checked: OnChecked) -> None:
+        """Ask a node that is up whether the cluster has converged, as an operator would."""
+        self._feed(node, lambda replica, now: self._invoke_check(replica, now, on_checked))
+
+    def answer(self, node: SimNode, done: Done) -> None:
+        """A node has answered."""
+        if isinstance(done.result, Checked):
+            self._checks.pop(done.ticket)(done.result)
+            return
+        operation = node.tickets.pop(done.ticket)
+        del node.asked[operation.number]
+        match done.result:
+            case Written() as written:
+                self._history.acknowledge(operation, written, self._scheduler.now_us)
+                self._count_concurrent(operation)
+                for checker in self._checkers:
+                    checker.on_acked(operation)
+            case Refused() as refused:
+                self._history.refuse(operation, refused, self._scheduler.now_us)
+                for checker in self._checkers:
+                    checker.on_refused(operation)
+        self._note(node, f"answer {operation.number} {operation.outcome.value}")
+        self._tell_client(operation)
+
+    def lose(self, operation: Operation) -> None:
+        """The node died before it answered."""
+        self._history.lose(operation)
+        self._tell_client(operation)
+
+    def _invoke(self, node: SimNode, operation: Operation, replica: Replica, now: Now) -> None:
+        if operation.value is None:
+            ticket = replica.delete(operation.key, now, context=operation.context)
+        else:
+            ticket = replica.put(operation.key, operation.value, now, context=operation.context)
+        node.tickets[ticket] = operation
+
+    def _invoke_check(self, replica: Replica, now: Now, on_checked: OnChecked) -> None:
+        self._checks[replica.check(now)] = on_checked
+
+    def _tell_client(self, operation: Operation) -> None:
+        on_answer = self._answers.pop(operation.number)
+        self._scheduler.after(0, partial(on_answer, operation))
+
+    def _count_concurrent(self, operation: Operation) -> None:
+        clock = self._ledger.disks[operation.node].clock
+        self.concurrent_count += any(
+            other.written is not None and not clock.covers(other.dot)
+            for other in self._history.of_key(operation.key)
+        )
