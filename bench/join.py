@@ -1,4 +1,4 @@
-"""An empty node joins a full one: how long until it holds everything, and what the source's clients notice."""
+"""An empty node joins a full one: how long until it holds all, and what the clients of the source notice."""
 
 import argparse
 import asyncio
@@ -65,7 +65,7 @@ async def wait_equal(one: NodeProcess, two: NodeProcess) -> None:
 
 async def read_root(connection: Connection) -> tuple[str, int]:
     status = json.loads((await connection.request(b"GET", b"/v1/status")).body)
-    return status["root"], status["entry_count"]
+    return status["root"], status["entries"]
 
 
 async def verify_sample(node: NodeProcess, entries: int) -> None:

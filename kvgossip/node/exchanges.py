@@ -30,6 +30,7 @@ class Exchanges:
         staging: Staging,
         merging: Merging,
         *,
+        me: Address,
         load: Load,
         tuning: Tuning,
         rng: Random,
@@ -39,6 +40,7 @@ class Exchanges:
         self._store = store
         self._staging = staging
         self._merging = merging
+        self._me = me
         self._load = load
         self._tuning = tuning
         self._rng = rng
@@ -54,17 +56,22 @@ class Exchanges:
         """Raises ``RemoteError`` (the session is broken) or ``CorruptRowError`` (likewise)."""
         match message:
             case m.ExchangeOpen():
-                self._answers.handle_open(sender, message, now.monotonic_ms)
+                may_receive = self._may_receive_from(sender)
+                self._answers.handle_open(sender, message, now.monotonic_ms, may_receive=may_receive)
             case m.Compare() | m.Fetch() | m.Give() | m.ClockShare():
                 self._answer(sender, message, now, can_merge=can_merge)
             case m.ExchangeOpened():
                 exchange = self._current(sender, message.session)
                 if exchange is not None:
                     exchange.handle_opened(message, now.monotonic_ms)
-            case m.ExchangeUnknown():
+                    if exchange.may_bring and self._answers.is_receiving(now.monotonic_ms):
+                        exchange.put_off()
+            case m.ExchangeOver():
                 exchange = self._current(sender, message.session)
                 if exchange is not None:
-                    exchange.break_off()
+                    exchange.handle_over(is_busy=message.is_busy)
+                else:
+                    self._answers.handle_over(sender, message.session)
             case m.Compared() | m.Fetched() | m.Given() | m.ClockShared():
                 self._take_answer(sender, message, now, can_merge=can_merge)
 
@@ -145,6 +152,18 @@ class Exchanges:
             now_ms=now_ms,
         )
 
+    def _may_receive_from(self, sender: Address) -> bool:
+        """Entries shall come from one exchange at a time, whoever asked for it, or they come many times.
+
+        Two nodes that open at once both answer; the opening of the lesser address wins.
+        """
+        exchange = self.schedule.current
+        if exchange is None or exchange.is_over:
+            return True
+        if exchange.has_begun:
+            return not exchange.may_bring
+        return exchange.peer != sender or sender < self._me
+
     def _current(self, sender: Address, session: int) -> Exchange | None:
         exchange = self.schedule.current
         if exchange is None or exchange.peer != sender or exchange.session != session:
@@ -169,7 +188,7 @@ class Exchanges:
         try:
             taken = self._answers.handle_request(sender, request, now.monotonic_ms)
         except CorruptRowError:
-            self._outbox.send(sender, m.ExchangeUnknown(request.session))
+            self._outbox.send(sender, m.ExchangeOver(request.session, is_busy=False))
             raise
         if taken is None or not can_merge:
             return

@@ -12,6 +12,9 @@ from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
 from kvgossip.protocol.exchange import Exchange, Phase
 
+PUT_OFF_MS = 100
+"""A peer that was busy is tried again after this, and up to twice as long."""
+
 Begin = Callable[[Address, int], Exchange]
 """Open an exchange with a peer, at a time."""
 
@@ -26,17 +29,22 @@ class AntiEntropy:
         self._targets: Sequence[Address] = ()
         self._wanted: dict[Address, bool] = {}
         """In order of wish; the value says that it is a repeat, which is not repeated."""
+        self._put_off: dict[Address, int] = {}
+        """When to try again peers of which either side was busy."""
         self._is_repeat = False
         self._next_at_ms = self._jittered(now_ms)
         self.current: Exchange | None = None
         self.completed_count = 0
         self.broken_count = 0
+        self.put_off_count = 0
 
     def set_targets(self, targets: Sequence[Address]) -> None:
         """The live peers, by now."""
         self._targets = tuple(targets)
         for address in [a for a in self._wanted if a not in set(targets)]:
             del self._wanted[address]
+        for address in [a for a in self._put_off if a not in set(targets)]:
+            del self._put_off[address]
 
     def want(self, peer: Address, now_ms: int) -> None:
         """Exchange with ``peer`` as soon as the one under way is over."""
@@ -58,11 +66,15 @@ class AntiEntropy:
         if now_ms >= self._next_at_ms:
             self._next_at_ms = self._jittered(now_ms)
             self.want_any(now_ms)
+        for peer in [peer for peer, at_ms in self._put_off.items() if at_ms <= now_ms]:
+            del self._put_off[peer]
+            self._wanted.setdefault(peer, False)
         self._proceed(now_ms)
 
     def next_deadline_ms(self) -> int | None:
         deadline = None if self.current is None else self.current.next_deadline_ms()
-        return self._next_at_ms if deadline is None else min(self._next_at_ms, deadline)
+        again = [] if deadline is None else [deadline]
+        return min([self._next_at_ms, *again, *self._put_off.values()])
 
     def _proceed(self, now_ms: int) -> None:
         ended = self.current
@@ -79,10 +91,13 @@ class AntiEntropy:
     def _count(self, ended: Exchange, now_ms: int) -> None:
         if ended.phase is Phase.COMPLETE:
             self.completed_count += 1
+            if ended.roots_differ_at_end and not self._is_repeat:
+                self._wanted.setdefault(ended.peer, True)
+        elif ended.phase is Phase.PUT_OFF:
+            self.put_off_count += 1
+            self._put_off[ended.peer] = now_ms + PUT_OFF_MS + self._rng.randrange(PUT_OFF_MS + 1)
         else:
             self.broken_count += 1
-        if ended.phase is Phase.COMPLETE and ended.roots_differ_at_end and not self._is_repeat:
-            self._wanted.setdefault(ended.peer, True)
 
     def _jittered(self, now_ms: int) -> int:
         interval = self._tuning.exchange_interval_ms

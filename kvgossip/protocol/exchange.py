@@ -53,6 +53,7 @@ from kvgossip.wire.messages import (
     ExchangeAnswer,
     ExchangeOpen,
     ExchangeOpened,
+    ExchangeOver,
     ExchangeRequest,
     Fetch,
     Fetched,
@@ -81,6 +82,7 @@ class Phase(Enum):
     SHARING = "sharing"
     COMPLETE = "complete"
     BROKEN = "broken"
+    PUT_OFF = "put off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class _Give:
 
 
 class Exchange:
-    """One session, from opening to COMPLETE or BROKEN."""
+    """One session, from opening to COMPLETE, BROKEN or PUT_OFF (one side is busy with another)."""
 
     def __init__(
         self,
@@ -178,7 +180,12 @@ class Exchange:
 
     @property
     def is_over(self) -> bool:
-        return self.phase in (Phase.COMPLETE, Phase.BROKEN)
+        return self.phase in (Phase.COMPLETE, Phase.BROKEN, Phase.PUT_OFF)
+
+    @property
+    def may_bring(self) -> bool:
+        """True while it fetches, or may come to fetch, entries."""
+        return self.phase is Phase.SETTLING and self.found_difference
 
     # -- inputs
 
@@ -230,7 +237,17 @@ class Exchange:
         For instance because the peer does not know the session: it restarted, or answers too many already.
         """
         if not self.is_over:
-            self.phase = Phase.BROKEN
+            self._end(Phase.BROKEN)
+
+    def put_off(self) -> None:
+        """One of the two nodes is in another exchange that brings it entries: try again soon."""
+        if not self.is_over:
+            self._end(Phase.PUT_OFF)
+
+    def handle_over(self, *, is_busy: bool) -> None:
+        """The peer holds no such session."""
+        if not self.is_over:
+            self.phase = Phase.PUT_OFF if is_busy else Phase.BROKEN
 
     def handle_heard(self, now_ms: int) -> None:
         """Any frame from the peer: it is alive and busy, so time-outs begin anew."""
@@ -251,7 +268,7 @@ class Exchange:
             else:
                 request.patience_ms *= 2
             if request.tries > self._tuning.exchange_tries_max:
-                self.phase = Phase.BROKEN
+                self._end(Phase.BROKEN)
                 return
             request.patience_ends_ms = now_ms + request.patience_ms
             self._outbox.send(self.peer, request.message)
@@ -372,8 +389,15 @@ class Exchange:
         try:
             yield
         except (RemoteError, CorruptRowError):
-            self.phase = Phase.BROKEN
+            self._end(Phase.BROKEN)
             raise
+
+    def _end(self, phase: Phase) -> None:
+        """The session is over; the peer is told, so that it is free for others."""
+        was_open = self.phase is not Phase.OPENING or phase is Phase.PUT_OFF
+        self.phase = phase
+        if was_open and (self.found_difference or phase is not Phase.COMPLETE):
+            self._outbox.send(self.peer, ExchangeOver(self.session, is_busy=False))
 
     # -- requests
 
@@ -387,12 +411,12 @@ class Exchange:
         if self._requests or self.is_over or self.phase is Phase.SHARING:
             return
         if not self._clocks_differ:
-            self.phase = Phase.COMPLETE
+            self._end(Phase.COMPLETE)
         elif self._may_take_clock or self._may_give_clock:
             self.phase = Phase.SHARING
             self._share_clock(now_ms)
         else:
-            self.phase = Phase.BROKEN
+            self._end(Phase.BROKEN)
 
     def _next_request(self) -> ExchangeRequest | None:
         if self._keys_to_give or self._to_give:

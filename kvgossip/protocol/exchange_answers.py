@@ -35,8 +35,8 @@ from kvgossip.wire.messages import (
     Compared,
     ExchangeOpen,
     ExchangeOpened,
+    ExchangeOver,
     ExchangeRequest,
-    ExchangeUnknown,
     Fetch,
     Fetched,
     Give,
@@ -47,6 +47,8 @@ from kvgossip.wire.messages import (
 )
 
 SESSION_IDLE_MS = 30_000
+ACTIVE_MS = 3_000
+"""A session that asked nothing for this long no longer keeps others away."""
 DESCRIBED_MAX = 256
 OFFERS_MAX = 4
 
@@ -62,6 +64,9 @@ class _Session:
     view: RangeView
     clock: NodeClock
     idle_at_ms: int
+    may_bring: bool
+    """It may give entries to this node, as long as it is not over."""
+    active_ms: int
     brought_count: int = 0
 
 
@@ -116,7 +121,15 @@ class ExchangeAnswers:
 
     # -- inputs
 
-    def handle_open(self, sender: Address, message: ExchangeOpen, now_ms: int) -> None:
+    def is_receiving(self, now_ms: int) -> bool:
+        """True while a session is at work that may bring entries: there shall be no second one."""
+        return any(s.may_bring and now_ms < s.active_ms + ACTIVE_MS for s in self._sessions.values())
+
+    def handle_open(self, sender: Address, message: ExchangeOpen, now_ms: int, *, may_receive: bool) -> None:
+        """Answer an opening; with "busy" if it may bring entries and others are on their way already.
+
+        ``may_receive`` is False while an exchange of this node's own brings entries.
+        """
         session = self._sessions.get((sender, message.session))
         if session is not None:
             self._outbox.send(sender, session.opened)
@@ -128,11 +141,14 @@ class ExchangeAnswers:
         fingerprints = b"" if is_equal else view.children(WHOLE)
         opened = ExchangeOpened(message.session, root.sum, root.row_count, clock_hash, fingerprints)
         if not is_equal or clock_hash != message.clock_hash:
-            if len(self._sessions) >= self._tuning.exchange_sessions_max:
-                self._outbox.send(sender, ExchangeUnknown(message.session))
+            may_bring = not is_equal and message.row_count > 0
+            self._end_bringing_of(sender)
+            is_busy = may_bring and (not may_receive or self.is_receiving(now_ms))
+            if is_busy or len(self._sessions) >= self._tuning.exchange_sessions_max:
+                self._outbox.send(sender, ExchangeOver(message.session, is_busy))
                 return
             self._sessions[(sender, message.session)] = _Session(
-                opened, view, clock, now_ms + SESSION_IDLE_MS
+                opened, view, clock, now_ms + SESSION_IDLE_MS, may_bring, now_ms
             )
         self._outbox.send(sender, opened)
 
@@ -145,9 +161,10 @@ class ExchangeAnswers:
         """
         session = self._sessions.get((sender, request.session))
         if session is None:
-            self._outbox.send(sender, ExchangeUnknown(request.session))
+            self._outbox.send(sender, ExchangeOver(request.session, is_busy=False))
             return None
         session.idle_at_ms = now_ms + SESSION_IDLE_MS
+        session.active_ms = now_ms
         match request:
             case Compare():
                 self._outbox.send(sender, self._compare(session.view, request))
@@ -157,6 +174,7 @@ class ExchangeAnswers:
                 return request
             case ClockShare():
                 clock = decode_clock(request.clock) if request.clock else None
+                session.may_bring = False  # every difference is settled
                 self._outbox.send(sender, self._share_clock(session, request))
                 return clock
         return None
@@ -172,6 +190,10 @@ class ExchangeAnswers:
         session.brought_count += news_count
         return session.brought_count
 
+    def handle_over(self, sender: Address, session_id: int) -> None:
+        """The asking node has ended its session."""
+        self._sessions.pop((sender, session_id), None)
+
     def forget_peer(self, sender: Address) -> None:
         """The peer has started anew: its sessions are gone."""
         for name in [name for name in self._sessions if name[0] == sender]:
@@ -186,6 +208,12 @@ class ExchangeAnswers:
 
     def check_invariants(self) -> None:
         assert len(self._sessions) <= self._tuning.exchange_sessions_max
+
+    def _end_bringing_of(self, sender: Address) -> None:
+        """A peer asks for one exchange at a time, so its earlier ones are over, told or not."""
+        for (opener, _), session in self._sessions.items():
+            if opener == sender:
+                session.may_bring = False
 
     # -- answers
 

@@ -272,10 +272,14 @@ class ClockShared:
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeUnknown:
-    """The session is over or was never opened here (too many, a restart): begin anew later."""
+class ExchangeOver:
+    """The sender holds no such session, whoever opened it. ``is_busy``: it is in another one, try again soon.
+
+    Otherwise it has ended it, or it restarted, or it answers too many already.
+    """
 
     session: int
+    is_busy: bool
 
 
 # -- convergence check -----------------------------------------------------------------------------------
@@ -296,7 +300,7 @@ class RootAnswer:
 
 ExchangeRequest = Compare | Fetch | Give | ClockShare
 ExchangeAnswer = Compared | Fetched | Given | ClockShared
-ExchangeMessage = ExchangeOpen | ExchangeOpened | ExchangeRequest | ExchangeAnswer | ExchangeUnknown
+ExchangeMessage = ExchangeOpen | ExchangeOpened | ExchangeRequest | ExchangeAnswer | ExchangeOver
 Message = (
     Hello
     | MemberSyn

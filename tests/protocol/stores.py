@@ -148,13 +148,15 @@ class Side:
             exchange.handle_heard(now_ms)
         match message:
             case m.ExchangeOpen():
-                self.answers.handle_open(sender, message, now_ms)
+                self.answers.handle_open(sender, message, now_ms, may_receive=True)
             case m.Compare() | m.Fetch() | m.Give() | m.ClockShare():
                 self._answer(sender, message, now_ms)
             case m.ExchangeOpened() if exchange is not None and exchange.session == message.session:
                 exchange.handle_opened(message, now_ms)
-            case m.ExchangeUnknown() if exchange is not None and exchange.session == message.session:
-                exchange.break_off()
+            case m.ExchangeOver() if exchange is not None and exchange.session == message.session:
+                exchange.handle_over(is_busy=message.is_busy)
+            case m.ExchangeOver():
+                self.answers.handle_over(sender, message.session)
             case m.Compared() | m.Fetched() | m.Given() | m.ClockShared():
                 if exchange is not None and exchange.session == message.session:
                     self._take(exchange, message, now_ms)

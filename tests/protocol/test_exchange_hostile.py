@@ -39,7 +39,7 @@ def asked(a: Side, b: Side, until: type) -> tuple[Exchange, m.ExchangeRequest]:
                 return exchange, request
             assert isinstance(request, m.ExchangeOpen | m.Compare | m.Fetch | m.Give | m.ClockShare)
             if isinstance(request, m.ExchangeOpen):
-                b.answers.handle_open(a.address, request, 0)
+                b.answers.handle_open(a.address, request, 0, may_receive=True)
             else:
                 b._answer(a.address, request, 0)
             for _, answer in b.outbox.take():
@@ -145,7 +145,7 @@ def test_a_row_that_cannot_be_read_breaks_the_session_and_is_named() -> None:
         raise CorruptRowError("block 7")
 
     a.store.scan_hashes = corrupt  # type: ignore[method-assign, assignment]
-    b.answers.handle_open(a.address, opening_of(exchange), 0)
+    b.answers.handle_open(a.address, opening_of(exchange), 0, may_receive=True)
     [(_, opened)] = b.outbox.take()
     assert isinstance(opened, m.ExchangeOpened)
     with pytest.raises(CorruptRowError, match="block 7"):
@@ -163,7 +163,7 @@ def opening_of(exchange: Exchange) -> m.ExchangeOpen:
 
 def open_session(a: Side, b: Side) -> None:
     exchange = a.open(b, session=9)
-    b.answers.handle_open(a.address, opening_of(exchange), 0)
+    b.answers.handle_open(a.address, opening_of(exchange), 0, may_receive=True)
     b.outbox.take()
 
 
@@ -205,7 +205,7 @@ def test_a_request_without_a_session_is_told_so() -> None:
     a, b = pair()
     for request in (m.Compare(9, 1, (), ()), m.Give(9, 1, (), ()), m.ClockShare(9, 1, 0, b"", 0)):
         assert b.answers.handle_request(a.address, request, 0) is None
-        assert b.outbox.take() == [(a.address, m.ExchangeUnknown(9))]
+        assert b.outbox.take() == [(a.address, m.ExchangeOver(9, is_busy=False))]
 
 
 def test_a_session_belongs_to_the_peer_that_opened_it() -> None:
@@ -214,7 +214,7 @@ def test_a_session_belongs_to_the_peer_that_opened_it() -> None:
     c = Side(3)
     clock = encode_clock(NodeClock({ReplicaId(1): ((1, 1_000_000),)}))
     assert b.answers.handle_request(c.address, m.ClockShare(9, 1, 0, clock, 0), 0) is None
-    assert b.outbox.take() == [(c.address, m.ExchangeUnknown(9))]
+    assert b.outbox.take() == [(c.address, m.ExchangeOver(9, is_busy=False))]
 
 
 def test_sessions_are_bounded_and_idle_ones_end() -> None:
@@ -222,15 +222,15 @@ def test_sessions_are_bounded_and_idle_ones_end() -> None:
     a.put("x")
     opening = opening_of(a.open(b))
     for session in (1, 2, 3):
-        b.answers.handle_open(a.address, replace(opening, session=session), session)
+        b.answers.handle_open(a.address, replace(opening, session=session), session, may_receive=True)
     answers = [message for _, message in b.outbox.take()]
-    assert [type(answer) for answer in answers] == [m.ExchangeOpened, m.ExchangeOpened, m.ExchangeUnknown]
+    assert [type(answer) for answer in answers] == [m.ExchangeOpened, m.ExchangeOpened, m.ExchangeOver]
     b.answers.check_invariants()
     assert b.answers.next_deadline_ms() == 1 + SESSION_IDLE_MS
     b.answers.handle_request(a.address, m.Give(1, 1, (), ()), 500)
     b.answers.handle_timer(2 + SESSION_IDLE_MS)
     assert b.answers.handle_request(a.address, m.Compare(2, 1, (), ()), 0) is None
-    assert b.outbox.take() == [(a.address, m.ExchangeUnknown(2))]
+    assert b.outbox.take() == [(a.address, m.ExchangeOver(2, is_busy=False))]
     assert b.answers.handle_request(a.address, m.Give(1, 2, (), ()), 0) is not None, "used since: kept"
 
 
@@ -239,7 +239,7 @@ def test_a_peer_that_starts_anew_has_no_sessions() -> None:
     open_session(a, b)
     b.answers.forget_peer(a.address)
     b.answers.handle_request(a.address, m.Give(9, 1, (), ()), 0)
-    assert b.outbox.take() == [(a.address, m.ExchangeUnknown(9))]
+    assert b.outbox.take() == [(a.address, m.ExchangeOver(9, is_busy=False))]
     assert b.answers.next_deadline_ms() is None
 
 

@@ -86,7 +86,7 @@ MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
     m.Given: st.builds(m.Given, u64, u64, u32),
     m.ClockShare: st.builds(m.ClockShare, u64, u64, u32, blobs, u128),
     m.ClockShared: st.builds(m.ClockShared, u64, u64, u32, blobs, u128),
-    m.ExchangeOver: st.builds(m.ExchangeOver, u64),
+    m.ExchangeOver: st.builds(m.ExchangeOver, u64, st.booleans()),
     m.RootAsk: st.builds(m.RootAsk, u64),
     m.RootAnswer: st.builds(m.RootAnswer, u64, u128, u64, u128),
 }

@@ -39,7 +39,7 @@ MESSAGES: dict[str, m.Message] = {
     "Given": m.Given(11, 3, 2),
     "ClockShare": m.ClockShare(11, 4, 0, b"clock", ROOT),
     "ClockShared": m.ClockShared(11, 4, 1, b"clock", ROOT),
-    "ExchangeOver": m.ExchangeOver(11),
+    "ExchangeOver": m.ExchangeOver(11, is_busy=False),
     "RootAsk": m.RootAsk(5),
     "RootAnswer": m.RootAnswer(5, ROOT, 1_000, 13),
 }
@@ -90,7 +90,7 @@ GOLDEN: dict[str, str] = {
     "Given": "01942f0b0302",
     "ClockShare": "0196300b0400c405636c6f636bc4100123456789abcdef0123456789abcdef",
     "ClockShared": "0196310b0401c405636c6f636bc4100123456789abcdef0123456789abcdef",
-    "ExchangeOver": "0192320b",
+    "ExchangeOver": "0193320bc2",
     "RootAsk": "01923c05",
     "RootAnswer": ("01953d05c4100123456789abcdef0123456789abcdefcd03e8c4100000000000000000000000000000000d"),
 }
