@@ -48,7 +48,7 @@ class Exchanges:
         self._answers = ExchangeAnswers(
             store=store, load=load, read_clock=self._read_clock, tuning=tuning, outbox=outbox
         )
-        self.schedule = AntiEntropy(tuning, rng, self._begin, now_ms)
+        self.schedule = AntiEntropy(tuning, rng, self._begin, self._answers.is_receiving, now_ms)
 
     # -- messages
 
@@ -63,9 +63,8 @@ class Exchanges:
             case m.ExchangeOpened():
                 exchange = self._current(sender, message.session)
                 if exchange is not None:
-                    exchange.handle_opened(message, now.monotonic_ms)
-                    if exchange.may_bring and self._answers.is_receiving(now.monotonic_ms):
-                        exchange.put_off()
+                    is_receiving = self._answers.is_receiving(now.monotonic_ms)
+                    exchange.handle_opened(message, now.monotonic_ms, may_bring=not is_receiving)
             case m.ExchangeOver():
                 exchange = self._current(sender, message.session)
                 if exchange is not None:

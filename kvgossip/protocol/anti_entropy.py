@@ -17,15 +17,21 @@ PUT_OFF_MS = 100
 
 Begin = Callable[[Address, int], Exchange]
 """Open an exchange with a peer, at a time."""
+IsReceiving = Callable[[int], bool]
+"""True while an exchange that a peer asked for brings entries: our own waits for its end."""
 
 
 class AntiEntropy:
     """The exchange under way, and those that are to follow."""
 
-    def __init__(self, tuning: Tuning, rng: Random, begin: Begin, now_ms: int) -> None:
+    def __init__(
+        self, tuning: Tuning, rng: Random, begin: Begin, is_receiving: IsReceiving, now_ms: int
+    ) -> None:
         self._tuning = tuning
         self._rng = rng
         self._begin = begin
+        self._is_receiving = is_receiving
+        self._look_again_ms: int | None = None
         self._targets: Sequence[Address] = ()
         self._wanted: dict[Address, bool] = {}
         """In order of wish; the value says that it is a repeat, which is not repeated."""
@@ -74,6 +80,8 @@ class AntiEntropy:
     def next_deadline_ms(self) -> int | None:
         deadline = None if self.current is None else self.current.next_deadline_ms()
         again = [] if deadline is None else [deadline]
+        if self._look_again_ms is not None:
+            again.append(self._look_again_ms)
         return min([self._next_at_ms, *again, *self._put_off.values()])
 
     def _proceed(self, now_ms: int) -> None:
@@ -83,7 +91,11 @@ class AntiEntropy:
                 return
             self.current = None
             self._count(ended, now_ms)
+        self._look_again_ms = None
         while self._wanted and self.current is None:
+            if self._is_receiving(now_ms):
+                self._look_again_ms = now_ms + PUT_OFF_MS
+                return
             peer = next(iter(self._wanted))
             self._is_repeat = self._wanted.pop(peer)
             self.current = self._begin(peer, now_ms)

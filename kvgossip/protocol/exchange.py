@@ -189,12 +189,20 @@ class Exchange:
 
     # -- inputs
 
-    def handle_opened(self, opened: ExchangeOpened, now_ms: int) -> None:
+    def handle_opened(self, opened: ExchangeOpened, now_ms: int, *, may_bring: bool = True) -> None:
         """The peer's root, and where they differ its first level.
 
+        With ``may_bring`` False (another exchange brings entries just now) a difference puts this one off.
         Raises ``RemoteError`` or ``CorruptRowError``; the session is then broken.
         """
         if self.phase is not Phase.OPENING:
+            return
+        self.found_difference = (opened.root, opened.row_count) != (
+            self._opening.root,
+            self._opening.row_count,
+        )
+        if self.found_difference and not may_bring:
+            self._end(Phase.PUT_OFF)
             return
         with self._broken_by_errors():
             self._take_opened(opened)
@@ -238,11 +246,6 @@ class Exchange:
         """
         if not self.is_over:
             self._end(Phase.BROKEN)
-
-    def put_off(self) -> None:
-        """One of the two nodes is in another exchange that brings it entries: try again soon."""
-        if not self.is_over:
-            self._end(Phase.PUT_OFF)
 
     def handle_over(self, *, is_busy: bool) -> None:
         """The peer holds no such session."""
@@ -289,16 +292,16 @@ class Exchange:
         del self._requests[0]
         self._clocks_differ = opened.clock_hash != self._opening.clock_hash
         self.phase = Phase.SETTLING
-        if (opened.root, opened.row_count) != (self._opening.root, self._opening.row_count):
-            self.found_difference = True
-            if opened.row_count == 0:
-                self._to_give.append(_Give(0, HASH_MAX))
-            elif self._opening.row_count == 0:
-                step = (HASH_MAX + 1) // _STREAM_PARTS
-                for at in range(0, HASH_MAX, step):
-                    self._to_fetch.append(_Fetch(at, at + step - 1, FETCH_WEIGHT_MAX))
-            else:
-                self._descend(WHOLE, opened.fingerprints)
+        if not self.found_difference:
+            return
+        if opened.row_count == 0:
+            self._to_give.append(_Give(0, HASH_MAX))
+        elif self._opening.row_count == 0:
+            step = (HASH_MAX + 1) // _STREAM_PARTS
+            for at in range(0, HASH_MAX, step):
+                self._to_fetch.append(_Fetch(at, at + step - 1, FETCH_WEIGHT_MAX))
+        else:
+            self._descend(WHOLE, opened.fingerprints)
 
     def _take_answer(
         self, request: _Request, answer: ExchangeAnswer, now_ms: int
