@@ -55,7 +55,7 @@ class Hand:
 
 
 def keys_of(push: RumorPush) -> list[Key]:
-    return [item.key for item in (*push.entries, *push.offers)]
+    return [entry.key for entry in push.entries] + [offer.key for offer in push.offers]
 
 
 # -- when ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""Ranges of hashes and how two sides describe theirs."""
+
+from itertools import pairwise
+
+import pytest
+
+from kvgossip.errors import RemoteError
+from kvgossip.protocol.ranges import (
+    FIRST_BITS,
+    HASH_BITS,
+    TIED_ROWS_MAX,
+    WHOLE,
+    Range,
+    RangeView,
+    checked_range,
+    pack_ranges,
+    unpack_ranges,
+    unpack_rows,
+)
+from kvgossip.store.base import HASH_MAX
+from kvgossip.wire.messages import Carried, RangeChildren, RangeRows
+from tests.protocol.stores import Side
+
+
+def view(side: Side, *, salt: int = 7, rows_listed_max: int = 16) -> RangeView:
+    return RangeView(side.store, salt, rows_listed_max=rows_listed_max)
+
+
+def filled(count: int) -> Side:
+    side = Side(1)
+    side.put_many(f"k{i}" for i in range(count))
+    return side
+
+
+def test_the_levels_are_at_0_8_12_and_so_on_to_64_bits() -> None:
+    levels = [WHOLE]
+    while levels[-1].bits < HASH_BITS:
+        levels.append(levels[-1].child(0))
+    assert [r.bits for r in levels] == [0, FIRST_BITS, *range(12, 65, 4)]
+
+
+@pytest.mark.parametrize("r", [WHOLE, Range(0xAB, 8), Range(0xABC, 12), Range(HASH_MAX >> 4, 60)])
+def test_children_part_their_range(r: Range) -> None:
+    children = [r.child(i) for i in range(r.child_count)]
+    assert children[0].first == r.first
+    assert children[-1].last == r.last
+    assert all(a.last + 1 == b.first for a, b in pairwise(children))
+    assert {child.bits for child in children} == {r.child_bits}
+
+
+def test_ranges_are_packed_and_unpacked() -> None:
+    ranges = [WHOLE, Range(255, 8), Range(HASH_MAX, 64)]
+    assert unpack_ranges(pack_ranges(ranges)) == ranges
+
+
+@pytest.mark.parametrize(
+    ("prefix", "bits"), [(0, 4), (0, 7), (0, 65), (0, 68), (0, 255), (1, 0), (256, 8), (1 << 63, 60)]
+)
+def test_what_is_no_range_of_the_tree_is_refused(prefix: int, bits: int) -> None:
+    with pytest.raises(RemoteError, match="no range"):
+        checked_range(prefix, bits)
+
+
+def test_a_small_range_is_listed_and_a_large_one_is_split() -> None:
+    side = filled(300)
+    by_children = view(side).describe(WHOLE)
+    assert isinstance(by_children, RangeChildren)
+    assert len(by_children.fingerprints) == 8 * 256
+    by_rows = view(side, rows_listed_max=300).describe(WHOLE)
+    assert isinstance(by_rows, RangeRows)
+    assert len(by_rows.rows) == 16 * 300
+    assert len(unpack_rows(WHOLE, by_rows.rows)) == 300
+
+
+def test_keys_that_share_a_hash_are_listed_however_many() -> None:
+    side = Side(1, hash_key=lambda key: 5)
+    side.put_many(f"k{i}" for i in range(40))
+    described = view(side).describe(Range(5, 64))
+    assert isinstance(described, RangeRows)
+    assert len(described.rows) == 16 * 40
+    assert TIED_ROWS_MAX > 40
+
+
+def test_equal_ranges_have_equal_fingerprints_whatever_came_first() -> None:
+    a, b = Side(1), Side(2)
+    a.put_many(f"k{i}" for i in range(500))
+    for key, data in reversed(a.rows().items()):
+        b.merge((Carried(key, data),), ())
+    assert view(a).children(WHOLE) == view(b).children(WHOLE)
+    assert view(a).differing_children(WHOLE, view(b).children(WHOLE)) == []
+
+
+def test_the_differing_children_are_named_and_whether_they_are_empty_there() -> None:
+    a, b = filled(300), filled(300)
+    [row] = a.store.scan_hashes(0, HASH_MAX, rows_max=1)
+    a.put(row.key[1:].decode(), b"new")
+    [(child, is_empty)] = view(a).differing_children(WHOLE, view(b).children(WHOLE))
+    assert child.first <= row.hash <= child.last
+    assert not is_empty
+    assert all(empty for _, empty in view(a).differing_children(WHOLE, view(Side(9)).children(WHOLE)))
+
+
+def test_another_salt_gives_other_fingerprints_so_a_false_match_does_not_last() -> None:
+    side = filled(50)
+    [row, *_] = side.store.scan_hashes(0, HASH_MAX, rows_max=1)
+    assert view(side, salt=1).children(WHOLE) != view(side, salt=2).children(WHOLE)
+    assert view(side, salt=1).row_digest(row) != view(side, salt=2).row_digest(row)
+    assert view(side, salt=1).empty != view(side, salt=2).empty
+
+
+def test_a_row_outside_its_range_is_refused() -> None:
+    with pytest.raises(RemoteError, match="outside"):
+        unpack_rows(Range(1, 8), bytes(16))
