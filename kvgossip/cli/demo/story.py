@@ -51,10 +51,11 @@ async def _tell(*, must_keep: bool) -> None:
             view.say(f"starting {NODE_COUNT} nodes in {cluster.directory}")
             cluster.start()
             async with new_session() as session:
-                await _Story(view, [NodeClient(session, node) for node in cluster.nodes]).tell()
-            is_kept = must_keep
+                proved = await _Story(view, [NodeClient(session, node) for node in cluster.nodes]).tell()
         finally:
             view.close()
+        view.say(proved)
+        is_kept = must_keep
     finally:
         if not is_kept:
             cluster.stop()
@@ -72,14 +73,15 @@ class _Story:
         files, self._left_out = find_corpus()
         self._ledger = Ledger(files)
 
-    async def tell(self) -> None:
+    async def tell(self) -> str:
+        """The last line. Raises ``DemoError`` or ``ClusterError`` if it cannot be said."""
         await self._start()
         await self._load()
         await self._cut()
         await self._write_apart()
         await self._heal()
         await self._resolve()
-        await self._prove()
+        return await self._prove()
 
     # -- the acts
 
@@ -180,14 +182,18 @@ class _Story:
             f"mv {CART} had {len(values)} siblings; resolved to {resolved.decode()!r} on every node"
         )
 
-    async def _prove(self) -> None:
+    async def _prove(self) -> str:
         proof = await compare_all(self._clients, self._ledger)
         if proof.differences:
             raise DemoError(f"{len(proof.differences)} differences, the first: {proof.differences[0]}")
+        keys, nodes = len(self._ledger.all_keys()), len(self._clients)
         self._view.say(
-            f"proved: {len(self._ledger.all_keys()):,} keys read through each of {len(self._clients)} nodes,"
-            f" {proof.read_count:,} reads, {proof.read_bytes:,} bytes, {proof.deleted_count:,} deleted:"
-            " every SHA-256 is that of the file on disk or of the last write"
+            f"read {keys:,} keys through each of {nodes} nodes: {proof.read_bytes:,} bytes,"
+            f" and {proof.deleted_count:,} times a delete"
+        )
+        return (
+            f"proved: in all {proof.read_count:,} reads the SHA-256 is that of the file on disk"
+            " or of the last write"
         )
 
     # -- looking at the nodes

@@ -67,7 +67,7 @@ class _LiveView:
         self._live.start()
 
     def say(self, line: str) -> None:
-        self._live.console.print(self._clock.stamp(line), markup=False)
+        self._live.console.print(self._clock.stamp(line), markup=False, soft_wrap=True)
 
     def show(self, rows: Sequence[Row], *, period_s: float = 0.0) -> None:
         table = Table()
