@@ -12,7 +12,7 @@ from kvgossip.model.clock import NodeClock
 from kvgossip.model.encoding import decode_clock
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key
-from kvgossip.node.effects import Commit, Done, Notify, Send, Visible
+from kvgossip.node.effects import Commit, Done, Event, Notify, Send, Visible
 from kvgossip.node.replica import Replica
 from kvgossip.sim.checkers.base import Checker, NodeState, Violation
 from kvgossip.sim.connections import Connections
@@ -28,6 +28,8 @@ from kvgossip.sim.trace import Trace
 from kvgossip.store.base import Batch
 
 ROWS_MAX = 100_000
+IMPOSSIBLE_EVENTS = ("copy-found", "entry-refused", "frame-refused", "row-corrupt")
+"""No directory is copied here, no peer lies, and no disk rots."""
 TIMERS_AT_ONCE_MAX = 100
 """A replica that asks for this many timers without any time passing is in a loop."""
 
@@ -150,8 +152,10 @@ class Cluster:
                     self.requests.answer(node, effect)
                 case Notify(Visible() as visible):
                     self._show(node, replica, visible)
-                case Notify(event):
-                    self._note(node, f"event {event}")
+                case Notify(Event() as event):
+                    self._note(node, f"event {event.name} {event.fields}")
+                    if event.name in IMPOSSIBLE_EVENTS:
+                        raise Violation("Invariants", f"{node.name}: {event.name} {event.fields}")
         self._set_timer(node, replica)
 
     def _show(self, node: SimNode, replica: Replica, visible: Visible) -> None:

@@ -1,0 +1,125 @@
+"""``kvgossip sim``: run the simulator's seeds, and the mutants that prove that it can fail.
+
+A seed is a whole run: nodes, clients, faults, then a heal. Its line says what happened in it; a failure names
+the promise that was broken, what was seen, and the one command that shows it again.
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kvgossip.cli.arguments import Commands
+from kvgossip.cli.exit_code import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from kvgossip.sim.mutation import Caught
+    from kvgossip.sim.run import Report
+
+OUT = "docs/MUTANTS.md"
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser("sim", help="run whole clusters in simulated time, with faults")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="run seeds and check every promise; exit code 1 if one breaks")
+    check.add_argument("--seeds", type=int, default=25, metavar="N", help="how many seeds (25)")
+    check.add_argument("--first", type=int, default=0, metavar="S", help="the first one (0)")
+    check.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
+    check.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
+    check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
+    check.set_defaults(run=run_check)
+    mutants = actions.add_parser("mutants", help="run every mutant until a checker catches it")
+    mutants.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
+    mutants.add_argument("--out", default=OUT, metavar="FILE", help=f"where the table goes ({OUT})")
+    mutants.set_defaults(run=run_mutants)
+
+
+def run_check(arguments: argparse.Namespace) -> ExitCode:
+    if arguments.mutant is not None:
+        return _check_mutant(arguments)
+    broken = 0
+    for report in _reports(arguments):
+        print(_line(report), flush=True)
+        if report.violation is not None:
+            broken += 1
+            print(f"  {report.violation.promise} is broken: {report.violation.saw}")
+            print(f"  again: kvgossip sim check --first {report.seed} --seeds 1 --trace", flush=True)
+    kept = arguments.seeds - broken
+    print(f"{kept} of {arguments.seeds} seeds kept every promise")
+    return ExitCode.FAILURE if broken else ExitCode.OK
+
+
+def run_mutants(arguments: argparse.Namespace) -> ExitCode:
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
+
+    from kvgossip.sim.mutants import MUTANTS
+    from kvgossip.sim.mutation import MutantError, table, try_mutant
+
+    results: list[Caught] = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:  # each runs in a process of its own
+        try:
+            for caught in pool.map(try_mutant, MUTANTS):
+                results.append(caught)
+                print(_mutant_line(caught), flush=True)
+        except MutantError as error:
+            pool.shutdown(cancel_futures=True)
+            raise CommandError(str(error)) from None
+    Path(arguments.out).write_text(table(results))
+    survivors = [caught.mutant.name for caught in results if caught.promise is None]
+    print(f"{len(results) - len(survivors)} of {len(results)} mutants were caught")
+    return ExitCode.FAILURE if survivors else ExitCode.OK
+
+
+def _reports(arguments: argparse.Namespace) -> "Iterator[Report]":
+    """In order of seed."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    from kvgossip.sim.run import run_seed
+
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    if arguments.trace or arguments.jobs <= 1:
+        for seed in seeds:
+            yield run_seed(seed, print if arguments.trace else None)
+        return
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        yield from pool.map(run_seed, seeds)
+
+
+def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
+    """The same command without ``--mutant``, against the mutated copy."""
+    import subprocess
+    import sys
+
+    from kvgossip.sim.mutants import find_mutant
+    from kvgossip.sim.mutation import MutantError, mutated_package
+
+    command = [sys.executable, "-m", "kvgossip", "sim", "check"]
+    command += ["--first", str(arguments.first), "--seeds", str(arguments.seeds), "-j", str(arguments.jobs)]
+    if arguments.trace:
+        command.append("--trace")
+    try:
+        with mutated_package(find_mutant(arguments.mutant)) as (directory, environment):
+            return ExitCode(subprocess.run(command, env=environment, cwd=directory).returncode)
+    except MutantError as error:
+        raise CommandError(str(error)) from None
+
+
+def _line(report: "Report") -> str:
+    faults = " ".join(f"{fault.value} {count}" for fault, count in report.injected.items())
+    state = "ok    " if report.violation is None else "BROKEN"
+    return (
+        f"seed {report.seed} {state} {report.node_count} nodes, {report.operation_count} writes"
+        f" ({report.concurrent_count} concurrent, {report.covering_delete_count} deletes of a value,"
+        f" {report.alone_count} on a node alone), {report.read_count} reads; {faults};"
+        f" {report.simulated_s:.0f} s simulated, converged {report.settled_s:.1f} s after the heal;"
+        f" trace {report.trace[:8]}"
+    )
+
+
+def _mutant_line(caught: "Caught") -> str:
+    name = caught.mutant.name
+    if caught.promise is None:
+        return f"{name}: SURVIVED {caught.seed} seeds in {caught.seconds:.1f} s"
+    note = "" if caught.promise == caught.mutant.expected else f" (expected {caught.mutant.expected})"
+    return f"{name}: caught by {caught.promise}{note} with seed {caught.seed} in {caught.seconds:.1f} s"

@@ -1,0 +1,196 @@
+"""The mutants: faults of one line, each with the checker that should see it.
+
+The first six are the ones that every store of this kind should fear; the others break a rule each that the
+code names. A line that changes takes its mutant along: a test asserts that each text is still there, once.
+"""
+
+from kvgossip.sim.mutation import Mutant, MutantError
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "acknowledged-before-commit",
+        "node/replica.py",
+        "        self._staging.answer(ticket, result)\n",
+        "        self._effects.append(Done(ticket, result))\n",
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "own-write-gossiped-before-commit",
+        "node/replica.py",
+        '''        """The committed entry of a key as it travels."""
+        data = self._store.get(key)
+''',
+        '''        """The committed entry of a key as it travels."""
+        data = row.data if (row := self._staging._staged_row(key)) else self._store.get(key)
+''',
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "clock-taken-from-a-broken-exchange",
+        "protocol/exchange.py",
+        "decode_clock(answer.clock) if answer.clock and self._may_take_clock else None",
+        "decode_clock(answer.clock) if answer.clock else None",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "stamp-ties-not-broken",
+        "model/kv.py",
+        "return other if other._rank() > self._rank() else self",
+        "return self",
+        "Convergence",
+    ),
+    Mutant(
+        "tombstone-left-out-of-the-digest",
+        "model/digest.py",
+        'digest: int = xxh3_128_intdigest(b"%d:%b%b" % (len(key), key, data), seed)',
+        'digest: int = 0 if data[1] == 1 else xxh3_128_intdigest(b"%d:%b%b" % (len(key), key, data), seed)',
+        "Convergence",
+    ),
+    Mutant(
+        "vector-entry-dropped-with-its-value",
+        "model/mv.py",
+        "merged = MvEntry(self.vector.join(other.vector), tuple(kept))",
+        "merged = MvEntry(VersionVector.of(sibling.dot for sibling in kept), tuple(kept))",
+        "SiblingsKept",
+    ),
+    # -- and more
+    Mutant(
+        "read-shows-what-is-staged",
+        "node/replica.py",
+        '''        """Raises ``CorruptRowError``."""
+        data = self._store.get(key)
+        return None if data is None else decode_entry(key, data)
+''',
+        '''        """Raises ``CorruptRowError``."""
+        data = self._store.get(key)
+        return self._staging.lookup(key)
+''',
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "clock-not-committed",
+        "node/staging.py",
+        "            batch.meta[META_CLOCK] = encode_clock(clock)\n",
+        "            pass\n",
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "clock-forgotten-at-a-restart",
+        "node/staging.py",
+        "self.committed_clock = NodeClock() if clock is None else decode_clock(clock)",
+        "self.committed_clock = NodeClock()",
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "clock-not-rolled-back-with-a-refused-batch",
+        "node/staging.py",
+        """        self._in_flight = None
+        self._gathering = Staged(self.committed_clock, self._committed_stamp)
+        self._own_counter = self.committed_clock.greatest(self.replica)
+""",
+        """        self._in_flight = None
+        self._gathering = Staged(self.clock, self._committed_stamp)
+        self._own_counter = self.clock.greatest(self.replica)
+""",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "clock-read-at-the-end-of-an-exchange",
+        "protocol/exchange_answers.py",
+        "parts = session.clock.split(CLOCK_PART_REPLICAS)",
+        "parts = self._read_clock()[0].split(CLOCK_PART_REPLICAS)",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "clock-given-although-a-fetch-failed",
+        "protocol/exchange.py",
+        "self._may_take_clock = self._may_give_clock = False",
+        "self._may_take_clock = False",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "dots-of-an-offer-counted-before-it-is-fetched",
+        "node/merging.py",
+        "            job.fetching[(offer.key, offer.digest)] = index\n",
+        "            job.fetching[(offer.key, offer.digest)] = index; self._staging.stage_dots(offer.dots)\n",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "jobs-survive-a-refused-batch",
+        "node/replica.py",
+        "dropped_jobs = self._merging.take_unstaged()",
+        "dropped_jobs = []",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "merge-keeps-the-older",
+        "model/kv.py",
+        "return other if other.stamp > self.stamp else self",
+        "return other if other.stamp < self.stamp else self",
+        "SiblingsKept",
+    ),
+    Mutant(
+        "merge-keeps-theirs-only",
+        "model/mv.py",
+        "elif not other.vector.covers(dot):",
+        "elif False:",
+        "SiblingsKept",
+    ),
+    Mutant(
+        "merge-brings-back-what-was-superseded",
+        "model/mv.py",
+        "if dot not in mine and not self.vector.covers(dot)]",
+        "if dot not in mine]",
+        "NoResurrection",
+    ),
+    Mutant(
+        "context-ignored",
+        "node/local_writes.py",
+        "return write_mv(current, context, written)",
+        "return write_mv(current, VersionVector(), written)",
+        "WritesSupersede",
+    ),
+    Mutant(
+        "context-covers-everything-held",
+        "model/mv.py",
+        "kept = [sibling for sibling in old.siblings if not context.covers(sibling.dot)]",
+        "kept = []",
+        "SiblingsKept",
+    ),
+    Mutant(
+        "stamp-not-above-the-entry-replaced",
+        "model/stamp.py",
+        "return Stamp(max(last + 1, above + 1, wall_ms << LOGIC_BITS))",
+        "return Stamp(max(last + 1, wall_ms << LOGIC_BITS))",
+        "WritesSupersede",
+    ),
+    Mutant(
+        "chunks-merged-early",
+        "protocol/transfer.py",
+        "if sum(map(len, transfer.chunks.values())) < transfer.offer.size:",
+        "if not transfer.chunks:",
+        "Convergence",
+    ),
+    Mutant(
+        "refused-write-told-as-done",
+        "node/replica.py",
+        "self._effects.append(Done(ticket, Refused(reason, failure.detail)))",
+        "self._effects.append(Done(ticket, _))",
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "answer-waits-for-a-peer",
+        "node/replica.py",
+        "        for ticket, result in staged.results:\n",
+        "        for ticket, result in staged.results if self._peers.membership.live_addresses() else ():\n",
+        "AvailableAlone",
+    ),
+)
+
+
+def find_mutant(name: str) -> Mutant:
+    """Raises ``MutantError`` for a name that is none."""
+    for mutant in MUTANTS:
+        if mutant.name == name:
+            return mutant
+    raise MutantError(f"there is no mutant {name}: choose from {', '.join(m.name for m in MUTANTS)}")

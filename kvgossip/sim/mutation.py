@@ -1,0 +1,118 @@
+"""Mutants: faults of one line in the code under test, each of which the simulator must catch.
+
+A checker that never complains proves nothing. So each promise is broken on purpose: the package is copied to
+a temporary directory with one text replaced, seeds are run there in a process of their own until a checker
+complains, and its name, the seed and the time go into ``docs/MUTANTS.md``.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import kvgossip
+from kvgossip.errors import KvGossipError
+from kvgossip.sim.run import run_seed
+
+PACKAGE = Path(kvgossip.__file__).parent
+SEEDS_MAX = 100
+MUTANT_S_MAX = 900
+
+
+class MutantError(KvGossipError):
+    """A mutant does not fit the code any more, or its run did not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """``old`` occurs once in ``path`` and becomes ``new``. ``expected``: the checker that should see it."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    expected: str
+
+    def source(self) -> str:
+        """The file with the fault in it. Raises ``MutantError`` if the text is not there exactly once."""
+        source = (PACKAGE / self.path).read_text()
+        count = source.count(self.old)
+        if count != 1:
+            raise MutantError(f"mutant {self.name}: its text occurs {count} times in {self.path}, not once")
+        return source.replace(self.old, self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What became of a mutant. ``promise`` is None if it survived all seeds."""
+
+    mutant: Mutant
+    promise: str | None
+    seed: int
+    seconds: float
+
+
+def hunt(seeds: int) -> None:
+    """Run seeds from 0 to the first broken promise, in the mutant's process; print a line of JSON."""
+    for seed in range(seeds):
+        violation = run_seed(seed).violation
+        if violation is not None:
+            print(json.dumps([seed, violation.promise]))
+            return
+    print(json.dumps([seeds, None]))
+
+
+@contextmanager
+def mutated_package(mutant: Mutant) -> Iterator[tuple[str, dict[str, str]]]:
+    """A copy of the package with the fault in it: the folder and environment of a process that imports it."""
+    source = mutant.source()
+    with tempfile.TemporaryDirectory(prefix="kvgossip-mutant-") as directory:
+        copy = Path(directory) / PACKAGE.name
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / mutant.path).write_text(source)
+        path = os.pathsep.join(filter(None, [directory, os.environ.get("PYTHONPATH")]))
+        yield directory, {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def try_mutant(mutant: Mutant, seeds: int = SEEDS_MAX) -> Caught:
+    """Run a mutant until it is caught, or ``seeds`` seeds have passed. Raises ``MutantError``."""
+    began_s = time.monotonic()
+    command = [sys.executable, "-c", f"from kvgossip.sim.mutation import hunt; hunt({seeds})"]
+    with mutated_package(mutant) as (directory, environment):
+        try:
+            done = subprocess.run(
+                command, env=environment, cwd=directory, capture_output=True, text=True, timeout=MUTANT_S_MAX
+            )
+        except subprocess.TimeoutExpired:
+            raise MutantError(f"mutant {mutant.name} ran for more than {MUTANT_S_MAX} s") from None
+    if done.returncode != 0:
+        raise MutantError(f"mutant {mutant.name} did not run: {done.stderr[-2_000:]}")
+    seed, promise = json.loads(done.stdout)
+    return Caught(mutant, promise, seed, time.monotonic() - began_s)
+
+
+def table(results: list[Caught]) -> str:
+    """``docs/MUTANTS.md``."""
+    lines = [
+        "# Mutants",
+        "",
+        "A checker that never complains proves nothing. Each row is a fault of one line, put into a copy of",
+        f"the package; seeds 0 to {SEEDS_MAX - 1} of the simulator run against it until a checker complains.",
+        "Made by `kvgossip sim mutants`. One row again:",
+        "`kvgossip sim check --mutant NAME --first SEED --seeds 1`.",
+        "",
+        "| mutant | file | caught by | seed | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for caught in results:
+        mutant = caught.mutant
+        who, seed = (caught.promise, str(caught.seed)) if caught.promise else ("**nobody**", "–")
+        lines.append(f"| {mutant.name} | `{mutant.path}` | {who} | {seed} | {caught.seconds:.1f} |")
+    return "\n".join([*lines, ""])
