@@ -25,8 +25,10 @@ from kvgossip.wire.messages import MemberAck, MemberAck2, MemberDigest, MemberSy
 
 DIGEST_BYTES = 36
 """The most that one digest takes on the wire."""
-RECORD_BYTES = 720
-"""The most that one record takes."""
+RECORD_HEAD_BYTES = 40
+"""The most that a record takes besides its texts."""
+ASKED_MAX = 64
+"""Records asked for at a time; one answer would hardly bring more."""
 SILENT_ASKED_MAX = 3
 """Seeds and silent members that a node without any live peer asks in a round."""
 
@@ -115,7 +117,8 @@ class Membership:
     def handle_syn(self, sender: Address, syn: MemberSyn, now_ms: int) -> None:
         records, asked, unmentioned = self._compare(syn.digests, now_ms)
         records += unmentioned
-        self._outbox.send(sender, MemberAck(self._digests(), tuple(self._bounded(records)), tuple(asked)))
+        ack = MemberAck(self._digests(), self._bounded(records), tuple(asked[:ASKED_MAX]))
+        self._outbox.send(sender, ack)
 
     def handle_ack(self, sender: Address, ack: MemberAck, now_ms: int) -> None:
         self._take_records(ack.records, now_ms)
@@ -126,7 +129,7 @@ class Membership:
             if record is not None:
                 wanted[replica] = record
         if wanted:
-            self._outbox.send(sender, MemberAck2(tuple(self._bounded(list(wanted.values())))))
+            self._outbox.send(sender, MemberAck2(self._bounded(wanted.values())))
 
     def handle_ack2(self, ack2: MemberAck2, now_ms: int) -> None:
         self._take_records(ack2.records, now_ms)
@@ -156,7 +159,8 @@ class Membership:
         others = {p.member.peer for p in self._peers.values() if not p.is_alive and not p.member.has_left}
         if now_ms >= self._next_seed_ms or not live:
             self._next_seed_ms = now_ms + self._tuning.seed_interval_ms
-            others |= set(self._seeds)
+            silent_seeds = set(self._seeds) - set(live)
+            others = silent_seeds if live and silent_seeds else others | silent_seeds
         silent = sorted(others - set(live) - {self.me.peer})
         syn = MemberSyn(self._digests())
         if live:
@@ -172,8 +176,16 @@ class Membership:
         own = MemberDigest(self.me.replica, self.me.generation, self.me.version, self._heartbeat)
         return (own, *(_digest(peer) for peer in peers))
 
-    def _bounded(self, records: list[Member]) -> list[Member]:
-        return records[: self._tuning.member_message_bytes_max // 2 // RECORD_BYTES]
+    def _bounded(self, records: Iterable[Member]) -> tuple[Member, ...]:
+        """As many of ``records`` as fit a message beside its digests."""
+        room = self._tuning.member_message_bytes_max // 2 - 9 * ASKED_MAX
+        kept: list[Member] = []
+        for record in records:
+            room -= _record_bytes(record)
+            if room < 0:
+                break
+            kept.append(record)
+        return tuple(kept)
 
     def _silent_at(self, peer: _Peer) -> int:
         return (peer.heard_ms or 0) + self._tuning.member_timeout_ms
@@ -223,6 +235,8 @@ class Membership:
                 continue
             old, peer.member = peer.member, merged
             peer.heartbeat = 0
+            if merged.peer != old.peer:
+                peer.is_alive = False  # it comes alive below, at its new address, and all are told
             if merged.is_restart_of(old):
                 self._changes.append(MemberChange("restarted", merged))
             elif merged.has_left and not old.has_left:
@@ -249,6 +263,12 @@ def with_leave(me: Member) -> Member:
 
 def _digest(peer: _Peer) -> MemberDigest:
     return MemberDigest(peer.member.replica, peer.member.generation, peer.member.version, peer.heartbeat)
+
+
+def _record_bytes(record: Member) -> int:
+    """At most this on the wire; up to four bytes a character."""
+    texts = (record.name, record.peer, record.api, record.software)
+    return RECORD_HEAD_BYTES + sum(len(text.encode()) for text in texts)
 
 
 def _rank(peer: _Peer) -> tuple[int, int, int]:
