@@ -100,14 +100,14 @@ class Acquaintances:
         That is what shows a copy: what is known by now may come from the present start itself.
         """
         latest = self._latest.get(known.replica)
-        if latest is None:
-            latest = Known(known.replica, Generation(0), StartNumber(0), 0)
-        if latest.start_number != known.start_number and known.generation >= latest.generation:
-            counter = max(latest.counter, self._greatest(known.replica))
-            self._before[known.replica] = replace(latest, counter=counter)
-            self._latest[known.replica] = known
-        elif latest.start_number != known.start_number:
+        if latest is not None and latest.start_number == known.start_number:
+            return self._before[known.replica]
+        if latest is not None and known.generation < latest.generation:
             return latest  # an older start than the one that is known: a copy without doubt
+        before = latest or Known(known.replica, Generation(0), StartNumber(0), 0)
+        counter = max(before.counter, self._greatest(known.replica))
+        self._before[known.replica] = replace(before, counter=counter)
+        self._latest[known.replica] = known
         return self._before[known.replica]
 
 
