@@ -81,7 +81,8 @@ class Tuning:
     exchange_sessions_max: int = 32
     """Exchanges of other nodes that this one answers at a time."""
     rows_listed_max: int = 16
-    """A range with at most this many rows is listed (16 bytes a row) instead of split (16 × 8 bytes)."""
+    """A range with at most this many rows is listed (24 bytes a row) instead of split (16 × 8 bytes), which
+    costs a round."""
 
     # members
     gossip_interval_ms: int = 1_000

@@ -17,11 +17,12 @@ NOT_FOUND_BODY = problem_body(
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key) -> Answer:
-    entry = node.replica.get(key)
-    if entry is None:
+    found = node.replica.read(key)
+    if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
+    entry, etag = found
     assert isinstance(entry, KvEntry)  # the kind is part of the key
-    headers = version_headers(node.replica.etag(key), entry.stamp, entry.dot)
+    headers = version_headers(etag, entry.stamp, entry.dot)
     value = entry.live(node.now().wall_ms)
     if value is None:
         if entry.is_tombstone:

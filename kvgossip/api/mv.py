@@ -25,15 +25,16 @@ _LIST_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key) -> web.StreamResponse:
-    entry = node.replica.get(key)
-    if entry is None:
+    found = node.replica.read(key)
+    if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
+    entry, etag = found
     assert isinstance(entry, MvEntry)  # the kind is part of the key
     live = entry.live(node.now().wall_ms)
     headers = context_header(node.secret, key, entry.vector)
     if entry.siblings:  # a merge may have left the vector alone
         latest = max(live or entry.siblings, key=lambda sibling: sibling.stamp)
-        headers |= version_headers(node.replica.etag(key), latest.stamp, latest.dot)
+        headers |= version_headers(etag, latest.stamp, latest.dot)
     if not live:
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"

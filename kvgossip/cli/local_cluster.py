@@ -127,7 +127,7 @@ class LocalCluster:
     """Nodes n1, n2, …, all in one temporary directory."""
 
     def __init__(self, count: int, *, flags: Sequence[str] = (), joined: bool = True) -> None:
-        """``joined``: every node has all the others as seeds. ``{name}`` and ``{dir}`` in a flag are filled in."""
+        """``joined``: all have all the others as seeds. ``{name}`` and ``{dir}`` in a flag are filled in."""
         self.directory = Path(tempfile.mkdtemp(prefix="kvgossip-"))
         secret = self.directory / "secret"
         secret.write_text(token_hex(32))

@@ -245,10 +245,15 @@ class Replica:
         data = self._store.get(key)
         return None if data is None else decode_entry(key, data)
 
-    def etag(self, key: Key) -> str | None:
-        """The version of an entry, the same on every node that holds the same."""
+    def read(self, key: Key) -> tuple[Entry, str] | None:
+        """An entry and its version, which is the same on every node that holds the same.
+
+        Raises ``CorruptRowError``.
+        """
         data = self._store.get(key)
-        return None if data is None else format_etag(entry_digest(self._secret.digest_seed, key, data))
+        if data is None:
+            return None
+        return decode_entry(key, data), format_etag(entry_digest(self._secret.digest_seed, key, data))
 
     def status(self) -> Status:
         root = self._store.tree.root

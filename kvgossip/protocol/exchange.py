@@ -37,9 +37,11 @@ from kvgossip.model.ids import Address, Key
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.ranges import (
     WHOLE,
+    Listed,
     Range,
     RangeView,
     checked_range,
+    is_later,
     unpack_ranges,
     unpack_rows,
 )
@@ -347,19 +349,19 @@ class Exchange:
             else:
                 self._to_compare.append(child)
 
-    def _settle_rows(self, r: Range, theirs: dict[int, set[int]]) -> None:
-        """The peer listed all of a range: fetch what is other or more there, give what is more here."""
-        mine: dict[int, set[int]] = {}
-        for row in self._view.rows(r):
-            mine.setdefault(row.hash, set()).add(self._view.row_digest(row))
-        is_partial = sum(map(len, mine.values())) > self._tuning.rows_listed_max
-        for hashed, digests in sorted(theirs.items()):
-            here = mine.get(hashed, set())
-            if not digests <= here:
-                self._to_fetch.append(_Fetch(hashed, hashed, 1))  # the merge tells if the peer lags
-            if len(here) > len(digests):  # two keys with one hash, of which the peer has fewer
+    def _settle_rows(self, r: Range, theirs: Listed) -> None:
+        """The peer listed a whole range: fetch what is other or more there, give what is later here."""
+        rows = self._view.rows(r)
+        mine = self._view.listed(rows)
+        for hashed, there in sorted(theirs.items()):
+            here = mine.get(hashed, {})
+            if is_later(here, there):
                 self._to_give.append(_Give(hashed, hashed))
-        if is_partial or not mine.keys() <= theirs.keys():
+            elif not there.keys() <= here.keys():
+                self._to_fetch.append(_Fetch(hashed, hashed, 1))  # the merge tells if the peer lags
+            if len(here) > len(there):  # two keys with one hash, of which the peer has fewer
+                self._to_give.append(_Give(hashed, hashed))
+        if len(rows) > self._tuning.rows_listed_max or not mine.keys() <= theirs.keys():
             self._to_give.append(_Give(r.first, r.last, set(theirs)))
 
     def _take_fetched(self, request: _Request, answer: Fetched) -> None:
@@ -502,7 +504,9 @@ class Exchange:
 
     def _request(self, message: ExchangeOpen | ExchangeRequest, now_ms: int) -> None:
         sequence = 0 if isinstance(message, ExchangeOpen) else message.sequence
-        patience_ms = PATIENCE_TIMEOUTS * self._tuning.exchange_timeout_ms
+        # Small answers overtake bulk, so who talks and does not give them has not been asked.
+        timeouts = 1 if isinstance(message, ExchangeOpen | ClockShare) else PATIENCE_TIMEOUTS
+        patience_ms = timeouts * self._tuning.exchange_timeout_ms
         self._requests[sequence] = _Request(message, patience_ms, now_ms + patience_ms)
         self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
         self._outbox.send(self.peer, message)

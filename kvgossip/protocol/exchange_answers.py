@@ -8,7 +8,6 @@ Invariants: at most ``exchange_sessions_max`` sessions, idle ones ended after ``
 holds at most one batch of entries and ``DESCRIBED_MAX`` descriptions.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +24,16 @@ from kvgossip.protocol.exchange import (
     unpack_pairs,
 )
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.protocol.ranges import WHOLE, Range, RangeView, checked_range, pack_ranges, unpack_rows
+from kvgossip.protocol.ranges import (
+    WHOLE,
+    Listed,
+    Range,
+    RangeView,
+    checked_range,
+    is_later,
+    pack_ranges,
+    unpack_rows,
+)
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import (
     Carried,
@@ -252,12 +260,12 @@ class ExchangeAnswers:
         self,
         view: RangeView,
         r: Range,
-        theirs: dict[int, set[int]],
+        theirs: Listed,
         parcel: _Parcel,
         wanted: list[int],
         differing: list[Range],
     ) -> None:
-        """Add what is other or more here to the parcel, what is lacking here to ``wanted``.
+        """Add what is later, other or more here to the parcel, and what lacks or is earlier to ``wanted``.
 
         If that is too much for one answer, the range is described instead and settled from the other side.
         """
@@ -265,12 +273,18 @@ class ExchangeAnswers:
         if parcel.is_full or len(rows) > self._tuning.rows_listed_max:
             differing.append(r)
             return
-        items = [self._load(row.key) for row in rows if view.row_digest(row) not in theirs.get(row.hash, ())]
+        mine = view.listed(rows)
+        earlier = {h for h, there in theirs.items() if is_later(there, mine.get(h, {}))}
+        lacking = {h for h, there in theirs.items() if len(mine.get(h, {})) < len(there)}
+        items = [
+            self._load(row.key)
+            for row in rows
+            if row.hash not in earlier and view.row_digest(row) not in theirs.get(row.hash, {})
+        ]
         if not parcel.add_all(items):
             differing.append(r)
             return
-        here = Counter(row.hash for row in rows)
-        wanted += [hashed for hashed, digests in sorted(theirs.items()) if here[hashed] < len(digests)]
+        wanted += sorted(earlier | lacking)
 
     def _fetch(self, request: Fetch) -> Fetched:
         parcel = _Parcel(self._tuning, [], [])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from kvgossip.errors import RemoteError
+from kvgossip.model.encoding import peek_stamp
 from kvgossip.store.base import HASH_MAX, HashRow, Store
 from kvgossip.store.merkle import Fingerprint
 from kvgossip.wire.messages import RangeChildren, RangeRows
@@ -25,8 +26,12 @@ TIED_ROWS_MAX = 4_096
 """A single hash cannot be split: all keys that share it are listed, up to this many."""
 
 _SUM_AND_COUNT = struct.Struct(">16sQ")
-_ROW = struct.Struct(">QQ")
+_ROW = struct.Struct(">QQQ")
 _RANGE = struct.Struct(">QB")
+
+
+Listed = dict[int, dict[int, int]]
+"""Rows as they are listed: at each hash the salted digests, each with its stamp (0 if it does not tell)."""
 
 
 class Range(NamedTuple):
@@ -101,10 +106,19 @@ class RangeView:
         digest: int = xxh3_64_intdigest(row.digest.to_bytes(16, "big"), self._salt)
         return digest
 
+    def listed(self, rows: list[HashRow]) -> Listed:
+        """Rows as the other side would list them."""
+        listed: Listed = {}
+        for row in rows:
+            listed.setdefault(row.hash, {})[self.row_digest(row)] = self._stamp_of(row)
+        return listed
+
     def describe(self, r: Range) -> RangeChildren | RangeRows:
         if r.bits < HASH_BITS and self.row_count(r) > self._rows_listed_max:
             return RangeChildren(r.prefix, r.bits, self.children(r))
-        packed = b"".join(_ROW.pack(row.hash, self.row_digest(row)) for row in self.rows(r))
+        packed = b"".join(
+            _ROW.pack(row.hash, self.row_digest(row), self._stamp_of(row)) for row in self.rows(r)
+        )
         return RangeRows(r.prefix, r.bits, packed)
 
     def differing_children(self, r: Range, theirs: bytes) -> list[tuple[Range, bool]]:
@@ -118,17 +132,33 @@ class RangeView:
             if mine[at : at + 8] != theirs[at : at + 8]
         ]
 
+    def _stamp_of(self, row: HashRow) -> int:
+        data = self._store.get(row.key)
+        return 0 if data is None else peek_stamp(row.key, data)
+
     def _blind(self, fingerprint: Fingerprint) -> bytes:
         packed = _SUM_AND_COUNT.pack(fingerprint.sum.to_bytes(16, "big"), fingerprint.row_count)
         blinded: bytes = xxh3_64_digest(packed, self._salt)
         return blinded
 
 
-def unpack_rows(r: Range, packed: bytes) -> dict[int, set[int]]:
-    """Listed rows: the salted digests at each hash. Raises ``RemoteError`` for a hash outside the range."""
-    rows: dict[int, set[int]] = {}
-    for hashed, digest in _ROW.iter_unpack(packed):
+def unpack_rows(r: Range, packed: bytes) -> Listed:
+    """The rows that a peer listed. Raises ``RemoteError`` for a hash outside the range."""
+    rows: Listed = {}
+    for hashed, digest, stamp in _ROW.iter_unpack(packed):
         if not r.first <= hashed <= r.last <= HASH_MAX:
             raise RemoteError("a listed row lies outside its range")
-        rows.setdefault(hashed, set()).add(digest)
+        rows.setdefault(hashed, {})[digest] = stamp
     return rows
+
+
+def is_later(these: dict[int, int], those: dict[int, int]) -> bool:
+    """True if the one row of ``these`` at a hash supersedes the one of ``those``, as far as stamps tell.
+
+    Of two keys with one hash the stamps tell nothing: then one side has the other's row too by the next
+    exchange, and more than one row is never judged here.
+    """
+    if len(these) != 1 or len(those) != 1:
+        return False
+    [this], [that] = these.values(), those.values()
+    return this > that > 0

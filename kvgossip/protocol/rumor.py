@@ -164,7 +164,7 @@ class RumorMonger:
                 _, rumor = due.popleft()
                 rumor.is_scheduled = False
                 if self._hot.get(rumor.key) is rumor:
-                    self._contact(rumor)
+                    self._contact(rumor, now_ms)
         for address in list(self._peers):
             self._flush_peer(address, now_ms)
 
@@ -197,14 +197,18 @@ class RumorMonger:
         rumor.is_scheduled = True
         due.append((at_ms, rumor))
 
-    def _contact(self, rumor: Rumor) -> None:
-        """Queue a version for some peers; it is over if there is nobody left to tell."""
+    def _contact(self, rumor: Rumor, now_ms: int) -> None:
+        """Queue a version for some peers; it is over if there is nobody left to tell.
+
+        While somebody is left a further round follows, or peers that do not answer would keep it from others.
+        """
         candidates = [a for a in self._candidates(rumor) if not self._is_silent(a)]
-        room = self._tuning.fanout - len(rumor.waiting)
-        for address in self._rng.sample(candidates, max(0, min(room, len(candidates)))):
+        for address in self._rng.sample(candidates, min(self._tuning.fanout, len(candidates))):
             rumor.waiting.add(address)
             self._peers.setdefault(address, _Peer()).queue.append(rumor)
-        if not rumor.waiting:
+        if len(candidates) > self._tuning.fanout:
+            self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
+        elif not rumor.waiting:
             del self._hot[rumor.key]
 
     def _is_silent(self, address: Address) -> bool:

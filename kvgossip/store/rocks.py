@@ -17,7 +17,8 @@ the rows, or have no header, and then the next start computes hashes, digests an
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -126,7 +127,7 @@ class RocksStore:
         with self._lock:
             self._pinned = PinnedView(self._database)
         try:
-            self._commit(encode_batch(batch, self._database.handles))
+            self._commit(lambda: encode_batch(batch, self._database.handles))
         except CommitRefusedError:
             with self._lock:
                 self._pinned = None
@@ -214,21 +215,21 @@ class RocksStore:
             self._failure = f"the log of {path} was damaged while it was in use: restart this node"
             raise CommitRefusedError(self._failure)
 
-    def _commit(self, records: WriteBatch) -> None:
-        """Make ``records`` durable. Raises as ``Store.write`` does."""
-        self._hand_over(records)
+    def _commit(self, encode: Callable[[], WriteBatch]) -> None:
+        """Make records durable. Raises as ``Store.write`` does."""
+        self._hand_over(encode)
         try:
             self._database.sync()
         except Exception as error:
             self._failure = f"a sync of the log failed, so this node takes no writes until a restart: {error}"
             raise OutcomeUnknownError(self._failure) from None
 
-    def _hand_over(self, records: WriteBatch) -> None:
-        """Give ``records`` to RocksDB, waiting while it is in a write stall."""
+    def _hand_over(self, encode: Callable[[], WriteBatch]) -> None:
+        """Give records to RocksDB, waiting while it is in a write stall. Each try consumes its records."""
         reason = ""
         for _ in range(STALL_MS_MAX // STALL_PAUSE_MS):
             try:
-                self._database.write(records)
+                self._database.write(encode())
             except Exception as error:
                 reason = str(error)
             else:
@@ -271,16 +272,16 @@ class RocksStore:
         """
         database = self._database
         self._make_ready(0)
-        self._hand_over(encode_clearing(database.handles))
+        self._hand_over(lambda: encode_clearing(database.handles))
         leaves = self._tree.prepare([])
         for rows in self._all_rows():
             changes = [self._placed(row) for row in rows]
             leaves = self._tree.prepare(changes)
             pages = {number: page for number, page in leaves.items() if number != HEADER}
             self._make_ready(0)
-            self._hand_over(encode_places(changes, pages, database.handles))
+            self._hand_over(partial(encode_places, changes, pages, database.handles))
             self._tree.publish(changes, leaves)
-        self._commit(encode_header(leaves, database.handles))
+        self._commit(lambda: encode_header(leaves, database.handles))
 
     def _placed(self, row: Row) -> Change:
         seed = self._digest_seed

@@ -194,6 +194,7 @@ _any_blob = _blob(FRAME_BYTES_MAX)
 _fingerprints = _blob(FRAME_BYTES_MAX, multiple=8)
 _pairs = _blob(FRAME_BYTES_MAX, multiple=16)
 _ranges = _blob(FRAME_BYTES_MAX, multiple=9)
+_listed = _blob(FRAME_BYTES_MAX, multiple=24)
 _position = _blob(KEY_BYTES_MAX + 1)
 
 _dot = _record(Dot, (_replica, _u64))
@@ -219,7 +220,7 @@ _member_record = _record(
 _members = _many(_member, items_max=MEMBER_ITEMS_MAX)
 _asked = _many(_replica, items_max=MEMBER_ITEMS_MAX)
 _children = _many(_record(m.RangeChildren, (_u64, _bits, _fingerprints)))
-_rows = _many(_record(m.RangeRows, (_u64, _bits, _pairs)))
+_rows = _many(_record(m.RangeRows, (_u64, _bits, _listed)))
 
 
 # -- values as msgpack takes them ------------------------------------------------------------------------

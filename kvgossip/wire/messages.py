@@ -162,7 +162,10 @@ class RangeChildren:
 
 @dataclass(frozen=True, slots=True)
 class RangeRows:
-    """All rows of a range: hash and 64-bit salted digest of each, 16 bytes together."""
+    """All rows of a range: hash, 64-bit salted digest and stamp of each, 24 bytes together.
+
+    The stamp says who has the later entry; it is 0 where a merge needs both.
+    """
 
     prefix: int
     bits: int

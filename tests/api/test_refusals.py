@@ -52,7 +52,7 @@ def test_a_row_that_cannot_be_read_is_503(served: Served, monkeypatch: pytest.Mo
     def fail(key: Key) -> None:
         raise CorruptRowError("the row of key 'a' is corrupt")
 
-    monkeypatch.setattr(served.node.replica, "get", fail)
+    monkeypatch.setattr(served.node.replica, "read", fail)
     answer = served.get("/v1/kv/a")
     assert (answer.status, answer.problem) == (503, "row-unreadable")
     assert "corrupt" in str(answer.json()["detail"])

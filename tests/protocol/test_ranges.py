@@ -68,7 +68,7 @@ def test_a_small_range_is_listed_and_a_large_one_is_split() -> None:
     assert len(by_children.fingerprints) == 8 * 256
     by_rows = view(side, rows_listed_max=300).describe(WHOLE)
     assert isinstance(by_rows, RangeRows)
-    assert len(by_rows.rows) == 16 * 300
+    assert len(by_rows.rows) == 24 * 300
     assert len(unpack_rows(WHOLE, by_rows.rows)) == 300
 
 
@@ -77,7 +77,7 @@ def test_keys_that_share_a_hash_are_listed_however_many() -> None:
     side.put_many(f"k{i}" for i in range(40))
     described = view(side).describe(Range(5, 64))
     assert isinstance(described, RangeRows)
-    assert len(described.rows) == 16 * 40
+    assert len(described.rows) == 24 * 40
     assert TIED_ROWS_MAX > 40
 
 
@@ -110,4 +110,4 @@ def test_another_salt_gives_other_fingerprints_so_a_false_match_does_not_last() 
 
 def test_a_row_outside_its_range_is_refused() -> None:
     with pytest.raises(RemoteError, match="outside"):
-        unpack_rows(Range(1, 8), bytes(16))
+        unpack_rows(Range(1, 8), bytes(24))

@@ -95,10 +95,18 @@ def test_after_an_answer_it_is_sent_again_to_others_after_the_interval() -> None
     hand.hot("x")
     [(first, push)] = hand.timer(5)
     hand.answer(first, push.sequence, NEWS, 20)
-    again_ms = 20 + hand.tuning.rumor_interval_ms
+    again_ms = 5 + hand.tuning.rumor_interval_ms
     assert hand.monger.next_deadline_ms() == again_ms
     assert hand.timer(again_ms - 1) == []
     [(second, _)] = hand.timer(again_ms)
+    assert {first, second} == {A, B}
+
+
+def test_a_peer_that_does_not_answer_keeps_nothing_from_the_others() -> None:
+    hand = Hand(A, B, tuning=with_tuning(fanout=1))
+    hand.hot("x")
+    [(first, _)] = hand.timer(5)
+    [(second, _)] = hand.timer(5 + hand.tuning.rumor_interval_ms)
     assert {first, second} == {A, B}
 
 

@@ -203,12 +203,12 @@ def test_a_recomputation_that_was_cut_short_begins_again(
     hand_over = RocksStore._hand_over
     writes = 0
 
-    def stop_at_the_fourth(store: RocksStore, records: WriteBatch) -> None:
+    def stop_at_the_fourth(store: RocksStore, encode: Callable[[], WriteBatch]) -> None:
         nonlocal writes
         writes += 1
         if writes > 3:
             raise KeyboardInterrupt
-        hand_over(store, records)
+        hand_over(store, encode)
 
     monkeypatch.setattr(RocksStore, "_hand_over", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):

@@ -52,7 +52,7 @@ members = st.builds(
 )
 bits = uints(64)
 children = st.builds(m.RangeChildren, u64, bits, packed(8))
-rows = st.builds(m.RangeRows, u64, bits, packed(16))
+rows = st.builds(m.RangeRows, u64, bits, packed(24))
 positions = st.just(b"") | keys
 
 MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
