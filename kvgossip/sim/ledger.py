@@ -112,6 +112,10 @@ class Ledger:
         owner = self._owners.get(dot.replica)
         return owner is not None and self.disks[owner].clock.covers(dot)
 
+    def is_local(self, durable: Durable, dot: Dot) -> bool:
+        """True if ``dot`` was issued by the node that this batch became durable at, in this batch."""
+        return self._owners.get(dot.replica) == durable.node and not durable.old_clock.covers(dot)
+
 
 def writes_in(key: Key, entry: Entry) -> list[Write]:
     """The writes whose effect an entry shows."""

@@ -26,10 +26,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "DurableBeforeSeen",
     ),
     Mutant(
-        "clock-taken-from-a-broken-exchange",
+        "clock-taken-over-from-an-exchange-that-broke-half-way",
         "protocol/exchange.py",
-        "decode_clock(answer.clock) if answer.clock and self._may_take_clock else None",
-        "decode_clock(answer.clock) if answer.clock else None",
+        "        if self._requests or self.is_over or self.phase is Phase.SHARING:\n",
+        "        if self.is_over or self.phase is Phase.SHARING:\n",
         "NodeClockIsHonest",
     ),
     Mutant(
@@ -107,6 +107,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "self._may_take_clock = self._may_give_clock = False",
         "self._may_take_clock = False",
         "NodeClockIsHonest",
+    ),
+    Mutant(
+        "clock-taken-over-although-a-fetch-failed",
+        "protocol/exchange.py",
+        "self._may_take_clock = self._may_give_clock = False",
+        "self._may_give_clock = False",
+        "NodeClockIsHonest",
+    ),
+    Mutant(
+        "rows-lost-at-a-restart",
+        "store/memory.py",
+        "store._rows = self._rows.copy()",
+        "store._rows = SortedDict()",
+        "AckedWritesSurvive",
     ),
     Mutant(
         "dots-of-an-offer-counted-before-it-is-fetched",

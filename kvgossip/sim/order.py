@@ -23,6 +23,11 @@ def entry_rank(entry: KvEntry) -> Rank:
     return kv_rank(entry.dot, entry.stamp, entry.value)
 
 
+def went_down(old: Entry | None, new: KvEntry) -> bool:
+    """True if a row of a ``kv`` key was replaced by a lesser one."""
+    return isinstance(old, KvEntry) and entry_rank(new) < entry_rank(old)
+
+
 def holds_or_supersedes(entry: Entry | None, dot: Dot, stamp: Stamp, value: Value | None) -> bool:
     """True if ``entry`` shows the effect of this write of its key, or of something that came after it.
 

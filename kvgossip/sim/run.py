@@ -67,6 +67,7 @@ class Report:
 
     seed: int
     node_count: int
+    key_count: int
     operation_count: int
     read_count: int
     concurrent_count: int
@@ -206,6 +207,7 @@ class Simulation:
         return Report(
             seed=self._seed,
             node_count=len(self._cluster.nodes),
+            key_count=len(self._cluster.history.all_keys()),
             operation_count=len(self._cluster.history.operations),
             read_count=self._cluster.history.read_count,
             concurrent_count=self._cluster.requests.concurrent_count,

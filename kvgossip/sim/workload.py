@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from kvgossip.config import CHUNK_BYTES
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Key, Kind, kind_of, make_key
 from kvgossip.model.mv import MvEntry
@@ -106,10 +107,13 @@ class Workload:
         self._cluster.scheduler.after(PATIENCE_US, partial(self._give_up, client, operation))
 
     def _make_value(self) -> Value:
-        """A body that names its operation; now and then one that is large, typed, or expires."""
+        """A body that names its operation; now and then one that is large or huge, typed, or expires."""
         rng = self._rng
         body = b"%d" % len(self._cluster.history.operations)
-        if rng.random() < 0.05:
+        size = rng.random()
+        if size < 0.01:
+            body += b"." * rng.randrange(CHUNK_BYTES, 3 * CHUNK_BYTES)
+        elif size < 0.05:
             body += b"." * rng.randrange(200, 2_000)
         content_type = "text/plain" if rng.random() < 0.1 else ""
         expires_ms = 0

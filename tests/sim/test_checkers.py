@@ -251,6 +251,13 @@ def test_a_kv_write_below_what_its_node_showed_is_broken() -> None:
         story.write(1, KV, b"a", kv(A1, 10, b"a"), before=kv(B1, 11, b"b"))
 
 
+def test_a_local_kv_write_that_goes_down_in_the_order_supersedes_nothing() -> None:
+    story = Story(WritesSupersede)
+    story.disk(1, {KV: kv(B1, 10, b"b")}, B1)
+    with broken("WritesSupersede"):
+        story.disk(1, {KV: kv(A1, 9, b"a")}, A1)
+
+
 def test_what_a_context_had_seen_does_not_stand_beside_its_write() -> None:
     story = Story(WritesSupersede)
     story.write(1, MV, b"a", mv([A1], (A1, b"a")))

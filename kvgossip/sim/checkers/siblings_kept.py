@@ -2,30 +2,28 @@
 is chosen by one total order.
 
 At each change of a row: what it held, or newly claims to have seen, is still there or was superseded by a
-write that may do so. A ``kv`` row only ever moves up in the order. At the end: every write that nothing
+write that may do so. A ``kv`` row only ever moves up in the order (a local write
+that does not is for ``WritesSupersede``). At the end: every write that nothing
 superseded is there.
 """
 
 from kvgossip.model.ids import Key
-from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry
 from kvgossip.sim.checkers.base import Checker, NodeState
 from kvgossip.sim.history import Outcome
 from kvgossip.sim.ledger import Durable, RowChange
-from kvgossip.sim.order import entry_rank
+from kvgossip.sim.order import went_down
 
 
 class SiblingsKept(Checker):
     def on_durable(self, durable: Durable) -> None:
         for change in durable.changes:
-            if isinstance(change.new, KvEntry):
-                assert change.old is None or isinstance(change.old, KvEntry)
-                if change.old is not None and entry_rank(change.new) < entry_rank(change.old):
-                    raise self.fail(
-                        f"{durable.node} replaced {change.old} of {change.key!r} by the lesser {change.new}"
-                    )
-            else:
+            if isinstance(change.new, MvEntry):
                 self._check_mv(durable.node, change, change.new)
+            elif went_down(change.old, change.new) and not self._ledger.is_local(durable, change.new.dot):
+                raise self.fail(
+                    f"{durable.node} merged {change.old} of {change.key!r} to a lesser {change.new}"
+                )
 
     def on_settled(self, states: list[NodeState]) -> None:
         for state in states:

@@ -13,7 +13,7 @@ from kvgossip.sim.causality import covered_by
 from kvgossip.sim.checkers.base import Checker, NodeState
 from kvgossip.sim.history import Operation, Outcome
 from kvgossip.sim.ledger import Durable
-from kvgossip.sim.order import entry_rank, kv_rank
+from kvgossip.sim.order import entry_rank, kv_rank, went_down
 
 
 class WritesSupersede(Checker):
@@ -41,6 +41,8 @@ class WritesSupersede(Checker):
         for change in durable.changes:
             if isinstance(change.new, MvEntry):
                 self._check_superseded(durable.node, change.key, change.new)
+            elif went_down(change.old, change.new) and self._ledger.is_local(durable, change.new.dot):
+                raise self.fail(f"a write at {durable.node} put {change.new} in place of {change.old}")
 
     def on_settled(self, states: list[NodeState]) -> None:
         for state in states:
