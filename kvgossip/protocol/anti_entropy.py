@@ -2,7 +2,7 @@
 
 Periodically with a random live peer, jittered; and at once with peers that are *wanted*: at a start, a join,
 a heal, when a rumor was dropped, and once more after an exchange that ended with different roots (writes
-arrived meanwhile: they cost a repeat at most).
+arrived meanwhile: they cost a repeat at most). One that was put off or broke is tried again soon.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,9 @@ from kvgossip.protocol.exchange import Exchange, Phase
 
 PUT_OFF_MS = 100
 """A peer that was busy is tried again after this, and up to twice as long."""
+BROKEN_MS = 500
+BROKEN_DOUBLINGS_MAX = 4
+"""One that broke is tried again after half a second, doubled while they break in a row."""
 
 Begin = Callable[[Address, int], Exchange]
 """Open an exchange with a peer, at a time."""
@@ -43,6 +46,7 @@ class AntiEntropy:
         self.completed_count = 0
         self.broken_count = 0
         self.put_off_count = 0
+        self._broken_in_a_row = 0
 
     def set_targets(self, targets: Sequence[Address]) -> None:
         """The live peers, by now."""
@@ -110,6 +114,9 @@ class AntiEntropy:
             self._put_off[ended.peer] = now_ms + PUT_OFF_MS + self._rng.randrange(PUT_OFF_MS + 1)
         else:
             self.broken_count += 1
+            delay_ms = BROKEN_MS << min(self._broken_in_a_row, BROKEN_DOUBLINGS_MAX)
+            self._put_off[ended.peer] = now_ms + delay_ms + self._rng.randrange(delay_ms)
+        self._broken_in_a_row = self._broken_in_a_row + 1 if ended.phase is Phase.BROKEN else 0
 
     def _jittered(self, now_ms: int) -> int:
         interval = self._tuning.exchange_interval_ms
