@@ -72,8 +72,10 @@ class SimDisk:
         self.store = store
         self.sync_us = SYNC_US
         self.is_full = False
-        self.fail_next: Fault | None = None
-        """How the next commit ends, if it is to fail."""
+        self.refusal_rate = 0.0
+        """The share of commits that fail for certain."""
+        self.fails_next_sync = False
+        """True if the outcome of the next commit will be unknown."""
         self._scheduler = scheduler
         self._rng = rng
         self._injected = injected
@@ -113,21 +115,22 @@ class SimDisk:
                 self._keep(flight)
             flight.state = _State.REFUSED  # its events mean nothing any more
         self.store = self.store.reopen()
-        self.fail_next = None
 
     def _cache(self, flight: _Flight) -> None:
         if flight is not self._flight:
             return
-        fault = Fault.DISK_FULL if self.is_full else self.fail_next
-        if fault in (Fault.DISK_FULL, Fault.COMMIT_REFUSED):
-            self._fail(flight, fault, _State.REFUSED)
+        if self.is_full:
+            self._fail(flight, Fault.DISK_FULL, _State.REFUSED)
+        elif self.refusal_rate and self._rng.random() < self.refusal_rate:
+            self._fail(flight, Fault.COMMIT_REFUSED, _State.REFUSED)
         else:
             flight.state = _State.CACHED
 
     def _sync(self, flight: _Flight) -> None:
         if flight is not self._flight or flight.state is not _State.CACHED:
             return
-        if self.fail_next is Fault.OUTCOME_UNKNOWN:
+        if self.fails_next_sync:
+            self.fails_next_sync = False
             self._fail(flight, Fault.OUTCOME_UNKNOWN, _State.DOUBTFUL)
         else:
             self._keep(flight)
@@ -143,7 +146,6 @@ class SimDisk:
 
     def _fail(self, flight: _Flight, fault: Fault, state: _State) -> None:
         self._injected[fault] += 1
-        self.fail_next = None
         flight.state = state
         flight.error = _ERRORS[fault]
 

@@ -72,9 +72,9 @@ class Faults:
             Fault.FLAP: self._flap,
             Fault.CRASH: partial(self._crash, Fault.CRASH),
             Fault.POWER_LOSS: partial(self._crash, Fault.POWER_LOSS),
-            Fault.COMMIT_REFUSED: partial(self._fail_commit, Fault.COMMIT_REFUSED),
+            Fault.COMMIT_REFUSED: self._refuse_commits,
             Fault.DISK_FULL: self._fill_disk,
-            Fault.OUTCOME_UNKNOWN: partial(self._fail_commit, Fault.OUTCOME_UNKNOWN),
+            Fault.OUTCOME_UNKNOWN: self._fail_sync,
             Fault.SLOW_DISK: self._slow_disk,
             Fault.CLOCK_JUMP: self._jump_clock,
             Fault.FREEZE: self._freeze,
@@ -173,12 +173,20 @@ class Faults:
         self._cluster.crash(node, is_power_loss=fault is Fault.POWER_LOSS)
         return partial(self._cluster.start, node)
 
-    def _fail_commit(self, fault: Fault, duration_us: int) -> Action | None:
-        """The next commit fails. After one of unknown outcome an operator restarts the node."""
+    def _refuse_commits(self, duration_us: int) -> Action | None:
         node = self._choose_up()
         if node is None or not node.is_started:
             return None
-        node.disk.fail_next = fault
+        node.disk.refusal_rate = 0.3
+        self._cluster.excuse(node, self._cluster.scheduler.now_us + duration_us + GRACE_US)
+        return partial(self._repair_disk, node)
+
+    def _fail_sync(self, duration_us: int) -> Action | None:
+        """The outcome of the next commit is unknown; some time after it an operator restarts the node."""
+        node = self._choose_up()
+        if node is None or not node.is_started:
+            return None
+        node.disk.fails_next_sync = True
         self._cluster.excuse(node, self._cluster.scheduler.now_us + duration_us + GRACE_US)
         return partial(self._repair_disk, node)
 
@@ -192,7 +200,8 @@ class Faults:
 
     def _repair_disk(self, node: SimNode) -> None:
         node.disk.is_full = False
-        node.disk.fail_next = None
+        node.disk.refusal_rate = 0.0
+        node.disk.fails_next_sync = False
         if node.is_up and node.disk.is_doubtful:
             self._cluster.crash(node, is_power_loss=self._rng.random() < 0.5)
             self._cluster.start(node)

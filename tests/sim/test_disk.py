@@ -98,27 +98,28 @@ def test_what_is_durable_and_not_reported_survives_a_power_loss() -> None:
     assert machine.holds("a")
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"), [(Fault.COMMIT_REFUSED, CommitRefusedError), (Fault.DISK_FULL, StoreFullError)]
-)
-def test_a_refused_commit_leaves_nothing_and_the_next_one_works(fault: Fault, error: type) -> None:
+def test_a_refused_commit_leaves_nothing_and_the_next_one_works() -> None:
     machine = Machine()
-    machine.disk.fail_next = fault
+    machine.disk.refusal_rate = 1.0
     machine.commit("a")
     machine.pass_us(SECOND)
+    machine.disk.refusal_rate = 0.0
+    machine.disk.is_full = True
     machine.commit("b")
     machine.pass_us(SECOND)
-    assert [type(report) for report in machine.reports] == [error, type(None)]
-    assert not machine.holds("a")
-    assert machine.holds("b")
-    assert machine.injected == {fault: 1}
+    machine.disk.is_full = False
+    machine.commit("c")
+    machine.pass_us(SECOND)
+    assert [type(report) for report in machine.reports] == [CommitRefusedError, StoreFullError, type(None)]
+    assert [machine.holds(name) for name in "abc"] == [False, False, True]
+    assert machine.injected == {Fault.COMMIT_REFUSED: 1, Fault.DISK_FULL: 1}
 
 
 def test_a_failed_sync_is_decided_by_the_next_start() -> None:
     kept = set()
     for seed in range(20):
         machine = Machine(seed)
-        machine.disk.fail_next = Fault.OUTCOME_UNKNOWN
+        machine.disk.fails_next_sync = True
         machine.commit("a")
         machine.pass_us(SECOND)
         assert [type(report) for report in machine.reports] == [OutcomeUnknownError]
