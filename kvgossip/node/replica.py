@@ -121,7 +121,7 @@ class Replica:
             now_ms=now.monotonic_ms,
         )
         self._peers.membership.set_seeds(profile.seeds)
-        self._rumors = RumorMonger(tuning, rng, outbox, self._load)
+        self._rumors = RumorMonger(tuning, rng, outbox, self._load_hot)
         self._transfers = Transfers(tuning, seed, outbox)
         self._chunks = ChunkServer(seed, outbox)
         self._merging = Merging(self._staging, self._transfers, self._rumors, seed)
@@ -171,8 +171,7 @@ class Replica:
             self._count("frames_refused")
             self._notify("frame-refused", peer=sender, reason=str(error))
         except CorruptRowError as error:
-            self._count("corrupt_rows")
-            self._notify("row-corrupt", peer=sender, reason=str(error))
+            self._note_corrupt_row(error, peer=sender)
         self._settle(now)
 
     def handle_timer(self, now: Now) -> None:
@@ -454,7 +453,10 @@ class Replica:
             case RumorOrigin(sequence):
                 self._outbox.send(job.sender, m.RumorAnswer(sequence, bytes(job.was_news)))
             case FetchOrigin() as origin:
-                becomes_hot = self._exchanges.end_fetch(job, origin, now_ms)
+                try:
+                    becomes_hot = self._exchanges.end_fetch(job, origin, now_ms)
+                except CorruptRowError as error:  # the exchange is broken; others wait for this batch, too
+                    self._note_corrupt_row(error, peer=job.sender)
             case GiveOrigin() as origin:
                 becomes_hot = self._exchanges.end_give(job, origin)
         if becomes_hot:
@@ -528,6 +530,18 @@ class Replica:
             return m.Carried(key, data)
         digest = entry_digest(self._secret.digest_seed, key, data)
         return m.Offer(key, digest, len(data), decode_entry(key, data).dots())
+
+    def _load_hot(self, key: Key) -> m.Carried | m.Offer | None:
+        """The same for a rumor, which is over if its row cannot be read: exchanges repair the row."""
+        try:
+            return self._load(key)
+        except CorruptRowError as error:
+            self._note_corrupt_row(error)
+            return None
+
+    def _note_corrupt_row(self, error: CorruptRowError, **fields: str) -> None:
+        self._count("corrupt_rows")
+        self._notify("row-corrupt", reason=str(error), **fields)
 
     def _count(self, name: str) -> None:
         self._counters[name] = self._counters.get(name, 0) + 1

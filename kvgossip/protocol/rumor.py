@@ -32,7 +32,7 @@ PUSHES_MAX = 2
 TIMEOUTS_MAX = 2
 
 Load = Callable[[Key], Carried | Offer | None]
-"""The committed entry of a key, as it travels; None if it is gone."""
+"""The committed entry of a key, as it travels; None if there is none that can be read."""
 
 
 @dataclass(slots=True)
@@ -230,7 +230,10 @@ class RumorMonger:
             peer.queue and size < self._tuning.batch_bytes_max and len(rumors) < self._tuning.batch_rows_max
         ):
             rumor = peer.queue[0]
-            item = self._load(rumor.key) if self._hot.get(rumor.key) is rumor else None
+            is_hot = self._hot.get(rumor.key) is rumor
+            item = self._load(rumor.key) if is_hot else None
+            if is_hot and item is None:
+                del self._hot[rumor.key]
             if item is None or address in rumor.knows:
                 peer.queue.popleft()
                 self._skip(rumor, address, now_ms)
