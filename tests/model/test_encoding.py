@@ -7,7 +7,7 @@ import pytest
 from kvgossip.config import KEY_BYTES_MAX, STAMP_MS_MAX
 from kvgossip.errors import EncodingError, KeyNameError, LimitError
 from kvgossip.model.dot import Dot, VersionVector
-from kvgossip.model.encoding import decode_clock, decode_entry, encode_entry
+from kvgossip.model.encoding import decode_clock, decode_entry, encode_entry, peek_stamp
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, Kind, ReplicaId, check_key, kind_of, make_key, name_of
 from kvgossip.model.kv import KvEntry
@@ -122,6 +122,12 @@ def test_counts_and_lengths_that_lie_cost_nothing() -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 100_000
+
+
+def test_the_stamp_of_a_kv_entry_is_read_without_decoding_it() -> None:
+    for entry in (KV, KvEntry(DOT, STAMP, None)):
+        assert peek_stamp(KEYS[Kind.KV], encode_entry(entry)) == STAMP
+    assert peek_stamp(KEYS[Kind.MV], encode_entry(MV)) == 0, "no stamp alone decides between siblings"
 
 
 # -- keys --------------------------------------------------------------------------------------------------
