@@ -49,8 +49,10 @@ class AntiEntropy:
         self._broken_in_a_row = 0
 
     def set_targets(self, targets: Sequence[Address]) -> None:
-        """The live peers, by now."""
+        """The live peers, by now. An exchange with another one is over: it keeps those with them waiting."""
         self._targets = tuple(targets)
+        if self.current is not None and self.current.peer not in targets:
+            self.current.break_off()
         for address in [a for a in self._wanted if a not in set(targets)]:
             del self._wanted[address]
         for address in [a for a in self._put_off if a not in set(targets)]:
@@ -105,17 +107,20 @@ class AntiEntropy:
             self.current = self._begin(peer, now_ms)
 
     def _count(self, ended: Exchange, now_ms: int) -> None:
-        if ended.phase is Phase.COMPLETE:
-            self.completed_count += 1
-            if ended.roots_differ_at_end and not self._is_repeat:
-                self._wanted.setdefault(ended.peer, True)
-        elif ended.phase is Phase.PUT_OFF:
-            self.put_off_count += 1
-            self._put_off[ended.peer] = now_ms + PUT_OFF_MS + self._rng.randrange(PUT_OFF_MS + 1)
-        else:
-            self.broken_count += 1
-            delay_ms = BROKEN_MS << min(self._broken_in_a_row, BROKEN_DOUBLINGS_MAX)
-            self._put_off[ended.peer] = now_ms + delay_ms + self._rng.randrange(delay_ms)
+        delay_ms = 0
+        match ended.phase:
+            case Phase.COMPLETE:
+                self.completed_count += 1
+                if ended.roots_differ_at_end and not self._is_repeat and ended.peer in self._targets:
+                    self._wanted.setdefault(ended.peer, True)
+            case Phase.PUT_OFF:
+                self.put_off_count += 1
+                delay_ms = PUT_OFF_MS
+            case _:
+                self.broken_count += 1
+                delay_ms = BROKEN_MS << min(self._broken_in_a_row, BROKEN_DOUBLINGS_MAX)
+        if delay_ms and ended.peer in self._targets:
+            self._put_off[ended.peer] = now_ms + delay_ms + self._rng.randrange(delay_ms + 1)
         self._broken_in_a_row = self._broken_in_a_row + 1 if ended.phase is Phase.BROKEN else 0
 
     def _jittered(self, now_ms: int) -> int:

@@ -4,7 +4,7 @@ from random import Random
 
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
-from kvgossip.protocol.anti_entropy import PUT_OFF_MS, AntiEntropy
+from kvgossip.protocol.anti_entropy import BROKEN_DOUBLINGS_MAX, BROKEN_MS, PUT_OFF_MS, AntiEntropy
 from kvgossip.protocol.exchange import Exchange
 from kvgossip.wire.messages import ClockShared, ExchangeOpened
 from tests.protocol.stores import Side
@@ -142,6 +142,24 @@ def test_a_broken_exchange_is_not_repeated_at_once() -> None:
     assert hand.schedule.broken_count == 1
 
 
+def test_one_that_broke_is_tried_again_soon_and_ever_later_while_they_break_in_a_row() -> None:
+    hand = Hand(A)
+    hand.schedule.want(A, 0)
+    now_ms = 0
+    for in_a_row in range(BROKEN_DOUBLINGS_MAX + 3):
+        hand.break_off(now_ms)
+        again_ms = min(hand.schedule._put_off.values())
+        delay_ms = BROKEN_MS << min(in_a_row, BROKEN_DOUBLINGS_MAX)
+        assert now_ms + delay_ms <= again_ms <= now_ms + 2 * delay_ms
+        now_ms = again_ms
+        hand.schedule.handle_timer(now_ms)
+        assert hand.schedule.current is not None
+    hand.complete(now_ms)
+    hand.schedule.want(A, now_ms)
+    hand.break_off(now_ms)
+    assert min(hand.schedule._put_off.values()) <= now_ms + 2 * BROKEN_MS, "one that ended well resets it"
+
+
 def test_a_peer_that_is_busy_is_tried_again_soon() -> None:
     hand = Hand(A)
     hand.schedule.want(A, 0)
@@ -182,6 +200,22 @@ def test_nobody_who_is_no_longer_alive_is_exchanged_with() -> None:
     hand.complete(3)
     hand.schedule.handle_timer(1_000)
     assert hand.begun == [A, B]
+
+
+def test_an_exchange_with_a_peer_that_fell_silent_ends_and_is_not_tried_again() -> None:
+    """Or it would keep those with live peers waiting, again and again."""
+    hand = Hand(A, B)
+    hand.schedule.want(A, 0)
+    hand.schedule.want(B, 0)
+    hand.schedule.set_targets([B])
+    hand.schedule.handle_progress(1)
+    assert hand.begun == [A, B]
+    hand.complete(2)
+    for now_ms in range(0, 60_000, 100):
+        hand.schedule.handle_timer(now_ms)
+        if hand.schedule.current is not None:
+            hand.complete(now_ms)
+    assert A not in hand.begun[1:]
 
 
 def test_the_deadline_is_that_of_the_exchange_under_way_if_it_is_sooner() -> None:
