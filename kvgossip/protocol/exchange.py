@@ -74,6 +74,8 @@ PATIENCE_TIMEOUTS = 5
 _STREAM_PARTS = 8
 CLOCK_PART_REPLICAS = 128
 """Of ``CLOCK_RANGES_MAX`` ranges each they make half a frame."""
+CLOCK_PARTS_MAX = 1_024
+"""No clock has more: a peer that says so would keep the session open for ever."""
 
 Load = Callable[[Key], Carried | Offer | None]
 
@@ -380,6 +382,8 @@ class Exchange:
         self._to_fetch.appendleft(_Fetch(answer.next_hash, last, _weight(first, last), answer.next_after))
 
     def _take_clock(self, answer: ClockShared, now_ms: int) -> NodeClock | None:
+        if answer.part_count > CLOCK_PARTS_MAX:
+            raise RemoteError(f"a clock of {answer.part_count} parts: at most {CLOCK_PARTS_MAX} are taken")
         self.roots_differ_at_end = answer.root != self._store.tree.root.sum
         self._part_index += 1
         if self._part_index < max(answer.part_count, len(self._clock_parts)):

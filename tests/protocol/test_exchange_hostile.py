@@ -92,6 +92,7 @@ WRONG: list[tuple[type, Callable[[m.ExchangeRequest], m.ExchangeAnswer], str]] =
     (m.Compare, lambda r: compared(r, undescribed=bytes(8) + b"\x05"), "no range"),
     (m.ClockShare, lambda r: m.ClockShared(9, r.sequence, 1, GARBAGE, 0), "clock"),
     (m.ClockShare, lambda r: m.Given(9, r.sequence, 0), "no answer to ClockShare"),
+    (m.ClockShare, lambda r: m.ClockShared(9, r.sequence, 1 << 31, b"", 0), "parts"),
 ]
 
 
