@@ -55,7 +55,7 @@ class Tuning:
     """A stamp from elsewhere further ahead than this does not pull our clock along."""
 
     # rumors (Demers et al. 1987)
-    fanout: int = 3
+    fanout: int = 4
     rumor_k: int = 2
     """Useless contacts after which a version is no longer hot."""
     rumor_coalesce_ms: int = 2

@@ -50,6 +50,13 @@ class Exchanges:
         )
         self.schedule = AntiEntropy(tuning, rng, self._begin, self._answers.is_receiving, now_ms)
 
+    def meet(self, peer: Address, now_ms: int) -> None:
+        """A peer came to life here, and mostly this node there: the lesser address opens."""
+        if self._me < peer:
+            self.schedule.want(peer, now_ms)
+        else:
+            self.schedule.want_soon(peer, now_ms)
+
     # -- messages
 
     def receive(self, sender: Address, message: m.ExchangeMessage, now: Now, *, can_merge: bool) -> None:
@@ -193,6 +200,7 @@ class Exchanges:
             return
         if isinstance(taken, NodeClock):
             self._take_over(taken)
+            self.schedule.handle_settled(sender)
         else:
             origin = GiveOrigin(taken.session, taken.sequence)
             self._merging.begin(sender, origin, taken.entries, taken.offers, now)

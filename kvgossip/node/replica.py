@@ -469,7 +469,7 @@ class Replica:
         self._rumors.set_targets(live)
         self._exchanges.schedule.set_targets(live)
         if change.kind == "alive":
-            self._exchanges.schedule.want(change.member.peer, now_ms)
+            self._exchanges.meet(change.member.peer, now_ms)
 
     # -- state of this node
 

@@ -63,6 +63,15 @@ class AntiEntropy:
         self._wanted[peer] = False
         self._proceed(now_ms)
 
+    def want_soon(self, peer: Address, now_ms: int) -> None:
+        """The same, unless ``peer`` has settled it by then: of two nodes that meet, one opens at once."""
+        self._put_off.setdefault(peer, now_ms + PUT_OFF_MS + self._rng.randrange(PUT_OFF_MS + 1))
+
+    def handle_settled(self, peer: Address) -> None:
+        """An exchange that ``peer`` asked for found, or made, both sides equal."""
+        self._wanted.pop(peer, None)
+        self._put_off.pop(peer, None)
+
     def want_any(self, now_ms: int) -> None:
         """Exchange with some live peer as soon as the one under way is over."""
         if self._targets and not self._wanted:
