@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kvgossip.sim.fault import Fault
+from kvgossip.sim.mutants import MUTANTS
+from kvgossip.sim.run import CHECKERS
 from tests.docs.fault_rows import FAULTS, TRAPS
 from tests.docs.markdown import ROOT, anchors, links, read, rows, section
 
@@ -16,8 +19,8 @@ NAMED_TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", FAULTS_PAGE)
 
 
 def covers(row: list[str]) -> bool:
-    """True if the last cell of a row names a test, or owns up."""
-    return "::test_" in row[-1] or "not yet" in row[-1]
+    """True if the last cell of a row names a test or what the seeds draw, or owns up."""
+    return any(sign in row[-1] for sign in ("::test_", "seeds (`", "not yet"))
 
 
 # -- docs/FAULTS.md ----------------------------------------------------------------------------------------
@@ -40,6 +43,23 @@ def test_every_trap_names_a_test_or_says_not_yet(topic: str, trap: str) -> None:
 def test_no_row_is_unknown() -> None:
     known = {*FAULTS, *(trap for traps in TRAPS.values() for trap in traps)}
     assert {row[0] for row in rows(FAULTS_PAGE)} <= known
+
+
+def test_every_kind_of_fault_of_the_simulator_is_named_and_no_other() -> None:
+    named = {
+        name
+        for drawn in re.findall(r"seeds \(([^)]*)\)", FAULTS_PAGE)
+        for name in re.findall(r"`(.+?)`", drawn)
+    }
+    checkers = {checker.__name__ for checker in CHECKERS}
+    assert named - checkers == {fault.value for fault in Fault}
+
+
+def test_every_mutant_that_is_named_exists() -> None:
+    listed = re.findall(r"mutants? ((?:`[\w-]+`(?:, )?)+)", FAULTS_PAGE)
+    named = {name for names in listed for name in re.findall(r"`(.+?)`", names)}
+    assert len(named) > 5
+    assert named <= {mutant.name for mutant in MUTANTS}
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
