@@ -18,6 +18,9 @@ Link = tuple[Address, Address]
 """(from, to): one direction."""
 Deliver = Callable[[Address, Address, bytes], None]
 
+LATE_US = 5_000 * MS
+"""How late the second copy of a frame can come: long after the exchange or the start that it belonged to."""
+
 
 @dataclass(slots=True)
 class Quality:
@@ -59,8 +62,8 @@ class SimNetwork:
         self._carry(source, target, data, self._arrival_us((source, target)))
         if quality.duplication and rng.random() < quality.duplication:
             self._injected[Fault.DUPLICATION] += 1
-            again_us = self._scheduler.now_us + rng.randrange(quality.delay_us[0], 200 * MS)
-            self._carry(source, target, data, again_us)
+            late_us = LATE_US if rng.random() < 0.1 else 200 * MS
+            self._carry(source, target, data, self._scheduler.now_us + rng.randrange(late_us))
         return True
 
     def cut(self, links: Iterable[Link], fault: Fault) -> None:

@@ -59,6 +59,8 @@ QUIET_US = 2 * SECOND
 """How long the state must stay as it is once it has converged."""
 CHECK_US_MAX = 3 * SECOND
 STEP_US = 250 * MS
+INVARIANTS_US = 2 * SECOND
+"""How often every node and its tree are recounted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class Simulation:
     def _step(self) -> None:
         before_us = self._scheduler.now_us
         self._scheduler.run_until(before_us + STEP_US)
-        if before_us // SECOND != self._scheduler.now_us // SECOND:
+        if before_us // INVARIANTS_US != self._scheduler.now_us // INVARIANTS_US:
             self._cluster.check_invariants()
 
     def _has_converged(self) -> bool:
@@ -227,11 +229,15 @@ def _draw_tuning(rng: Random) -> Tuning:
     return Tuning(
         batch_bytes_max=rng.choice((256 << 10, 1 << 10)),
         batch_rows_max=rng.choice((512, 4)),
-        inline_bytes_max=rng.choice((64 << 10, 200)),
+        inline_bytes_max=rng.choice((64 << 10, 100)),
         fanout=rng.choice((1, 2, 3)),
         exchange_interval_ms=rng.choice((1_000, 5_000, 10_000)),
         exchange_timeout_ms=rng.choice((300, 1_000)),
+        exchange_tries_max=rng.choice((2, 8)),
+        exchange_requests_max=rng.choice((1, 4)),
+        exchange_sessions_max=rng.choice((1, 32)),
         rows_listed_max=rng.choice((1, 4, 16)),
+        rumors_hot_max=rng.choice((4, 50_000)),
         hot_after_exchange_max=rng.choice((2, 32)),
     )
 
