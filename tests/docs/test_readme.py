@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from kvgossip import config
+from kvgossip.api import body, server
 from kvgossip.api.problem import Problem
 from kvgossip.cli.exit_code import ExitCode
 from kvgossip.runtime.settings import Settings
+from kvgossip.store import rocks_open
 from tests.docs.console import Shell, Step, fits, steps
 from tests.docs.markdown import ROOT, read, rows, section
 
@@ -96,6 +99,31 @@ def test_every_flag_of_serve_is_listed() -> None:
 def test_every_exit_code_is_listed() -> None:
     listed = {int(row[0]) for row in rows(section(PAGE, "Command line"))}
     assert listed == {int(code) for code in ExitCode}
+
+
+LIMITS = {
+    "key": f"1 to {config.KEY_BYTES_MAX:,} bytes of UTF-8",
+    "value": f"{config.VALUE_BYTES_MAX >> 20} MiB",
+    "content type": f"{config.CONTENT_TYPE_BYTES_MAX} characters, `type/subtype`",
+    "siblings of an `mv` key, after a local write": f"{config.SIBLINGS_MAX}",
+    "an `mv` entry, after a local write": f"{config.ENTRY_BYTES_MAX >> 20} MiB",
+    "request target": f"{server.TARGET_BYTES_MAX >> 10} KiB",
+    "one header; all together; how many": (
+        f"{server.HEADER_BYTES_MAX >> 10} KiB; {server.HEAD_BYTES_MAX >> 10} KiB; {server.HEADERS_MAX}"
+    ),
+    "headers complete": f"within {server.HEAD_TIMEOUT_S:.0f} s",
+    "a pause in a body; its mean rate": (
+        f"{body.BODY_TIMEOUT_S:.0f} s; {body.BODY_BYTES_PER_S_MIN >> 10} KiB a second"
+    ),
+    "connections": f"{server.CONNECTIONS_MAX:,}",
+    "bytes that wait for the disk": f"{config.Tuning().staged_bytes_max >> 20} MiB",
+    "free space on the disk": f"{rocks_open.RESERVE_BYTES >> 20} MiB and twice the batch",
+}
+
+
+def test_every_limit_is_listed_as_it_is() -> None:
+    table = section(PAGE, "Limits and errors").partition("| status | problems |")[0]
+    assert {row[0]: row[1] for row in rows(table)} == LIMITS
 
 
 def test_every_problem_is_listed_under_its_status() -> None:
