@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gate format lint types seeds mutants clean
+.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,12 @@ demo: setup ## five real nodes, real files, a partition and its healing
 
 test: setup ## the test suite (below five minutes on two cores)
 	$(BIN)/python -m pytest -n 2
+
+test-faults: setup ## faults on real processes (root; strace, iptables, iproute2, faketime), 12 minutes
+	$(BIN)/python -m pytest -m faults -rs --durations=10 tests/faults
+
+test-faults-long: setup ## SIGKILL at each of the first 200 write system calls
+	$(BIN)/python -m pytest -m faults_long -rs tests/faults
 
 gate: setup format lint types ## what a commit must pass besides the tests
 
