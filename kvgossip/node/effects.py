@@ -36,6 +36,27 @@ class Written:
     context: VersionVector | None
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a client demands of the entry that it replaces, as this node holds it (RFC 9110, section 13.1).
+
+    Versions without quotes; ``("*",)`` means any live value, and None no demand.
+    """
+
+    if_match: tuple[str, ...] | None = None
+    if_none_match: tuple[str, ...] | None = None
+
+    def holds(self, etag: str | None, *, is_live: bool) -> bool:
+        """``etag``: the version of the entry; a tombstone's is matched by nothing, as there is no value."""
+        if self.if_match is not None and not _matches(self.if_match, etag, is_live):
+            return False
+        return self.if_none_match is None or not _matches(self.if_none_match, etag, is_live)
+
+
+def _matches(etags: tuple[str, ...], etag: str | None, is_live: bool) -> bool:
+    return is_live and (etags == ("*",) or etag in etags)
+
+
 class Refusal(Enum):
     """Why a local write stored nothing (but for ``OUTCOME_UNKNOWN``, which may have)."""
 
@@ -47,6 +68,7 @@ class Refusal(Enum):
     READ_ONLY = "read-only"
     OVERLOADED = "overloaded"
     STAMPS_EXHAUSTED = "stamps-exhausted"
+    PRECONDITION_FAILED = "precondition-failed"
 
 
 @dataclass(frozen=True, slots=True)

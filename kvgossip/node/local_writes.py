@@ -15,8 +15,10 @@ from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry, Sibling, write_mv
 from kvgossip.model.stamp import STAMP_MAX, STAMP_ZERO, Stamp
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Now, Refusal, Refused, Result, Written
+from kvgossip.node.effects import Condition, Now, Refusal, Refused, Result, Written
 from kvgossip.node.staging import Staging
+
+NO_CONDITION = Condition()
 
 
 def stage_write(
@@ -24,6 +26,7 @@ def stage_write(
     key: Key,
     value: Value | None,
     context: VersionVector | None,
+    condition: Condition,
     now: Now,
     digest_seed: int,
 ) -> Result:
@@ -33,6 +36,12 @@ def stage_write(
     concurrent with everything.
     """
     current = staging.lookup(key)
+    if condition != NO_CONDITION:
+        etag = None if current is None else _etag_of(digest_seed, key, current)
+        if not condition.holds(etag, is_live=_is_live(current, now)):
+            seen = current.vector if isinstance(current, MvEntry) else None
+            detail = f"the key is at version {etag or 'none'} here; read it and decide anew"
+            return Refused(Refusal.PRECONDITION_FAILED, detail, seen)
     dot = staging.next_dot()
     stamp = staging.next_stamp(now, above=STAMP_ZERO if current is None else current.stamp)
     if stamp > STAMP_MAX:
@@ -81,6 +90,10 @@ def _refusal(entry: MvEntry, size: int, current: MvEntry | None) -> Refused | No
 def format_etag(digest: int) -> str:
     """The version of an entry: its digest, equal on every node that holds the same."""
     return f"{digest:032x}"
+
+
+def _etag_of(digest_seed: int, key: Key, entry: Entry) -> str:
+    return format_etag(entry_digest(digest_seed, key, encode_entry(entry)))
 
 
 def _is_live(entry: Entry | None, now: Now) -> bool:

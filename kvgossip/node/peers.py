@@ -16,6 +16,7 @@ from kvgossip.node.effects import Event, Now
 from kvgossip.node.staging import Staging
 from kvgossip.node.status import MemberStatus
 from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
+from kvgossip.protocol.clock_offsets import ClockOffsets
 from kvgossip.protocol.membership import MemberChange, Membership
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.store.base import Store
@@ -46,6 +47,7 @@ class Peers:
     ) -> None:
         self._staging = staging
         self._outbox = outbox
+        self.offsets = ClockOffsets(tuning.clock_drift_ms_max)
         self._held: dict[Address, list[m.Message]] = {}
         self.acquaintances = Acquaintances(outbox, lambda r: staging.committed_clock.greatest(r))
         known, self._garbled = _read_members(store)
@@ -94,6 +96,10 @@ class Peers:
         self._held.pop(to, None)
 
     def receive(self, sender: Address, message: m.MemberSyn | m.MemberAck | m.MemberAck2, now: Now) -> None:
+        if not isinstance(message, m.MemberAck2) and message.wall_ms:
+            replica = self.acquaintances.replica_at(sender)
+            if replica is not None:
+                self.offsets.note(replica, their_wall_ms=message.wall_ms, wall_ms=now.wall_ms)
         match message:
             case m.MemberSyn():
                 self.membership.handle_syn(sender, message, now.monotonic_ms)
@@ -107,6 +113,16 @@ class Peers:
         replica = self.acquaintances.replica_at(sender)
         if replica is not None and self.acquaintances.has_word_of(sender):
             self.membership.handle_heard(replica, now_ms)
+
+    def vote_on_clock(self) -> Event | None:
+        """Correct the wall clock by what live peers told; the line for the log if that began or ended."""
+        live = {member.replica for member, is_alive, _ in self.membership.members() if is_alive}
+        if not self.offsets.vote(live):
+            return None
+        correction_ms = self.offsets.correction_ms
+        if correction_ms:
+            return Event("clock-wrong", {"correction_ms": correction_ms, "heard": len(live)})
+        return Event("clock-right", {})
 
     def handle_new_identity(self, me: Member) -> None:
         """This node is another replica from now on."""

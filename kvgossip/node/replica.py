@@ -9,11 +9,11 @@ committed rows and clocks; answers that were decided on staged rows wait for the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import kvgossip
-from kvgossip.config import Tuning
+from kvgossip.config import STAMP_MS_MAX, Tuning
 from kvgossip.errors import CorruptRowError, RemoteError, StoreError
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
@@ -28,6 +28,7 @@ from kvgossip.node.convergence import ConvergenceChecks
 from kvgossip.node.copies import OldDots, Reissue
 from kvgossip.node.effects import (
     Commit,
+    Condition,
     Done,
     Effect,
     Event,
@@ -41,7 +42,7 @@ from kvgossip.node.effects import (
 )
 from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.identity import next_identity
-from kvgossip.node.local_writes import format_etag, stage_write
+from kvgossip.node.local_writes import NO_CONDITION, format_etag, stage_write
 from kvgossip.node.merging import Merging
 from kvgossip.node.peers import WITHOUT_WORD, Peers
 from kvgossip.node.staging import Staged, Staging
@@ -142,13 +143,28 @@ class Replica:
 
     # -- inputs: clients
 
-    def put(self, key: Key, value: Value, now: Now, *, context: VersionVector | None = None) -> Ticket:
+    def put(
+        self,
+        key: Key,
+        value: Value,
+        now: Now,
+        *,
+        context: VersionVector | None = None,
+        condition: Condition = NO_CONDITION,
+    ) -> Ticket:
         """Write. Raises ``CorruptRowError`` if the row that it would replace cannot be read."""
-        return self._write(key, value, context, now)
+        return self._write(key, value, context, condition, now)
 
-    def delete(self, key: Key, now: Now, *, context: VersionVector | None = None) -> Ticket:
+    def delete(
+        self,
+        key: Key,
+        now: Now,
+        *,
+        context: VersionVector | None = None,
+        condition: Condition = NO_CONDITION,
+    ) -> Ticket:
         """Write a tombstone; also for a ``kv`` key that is unknown here."""
-        return self._write(key, None, context, now)
+        return self._write(key, None, context, condition, now)
 
     def check(self, now: Now) -> Ticket:
         """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest."""
@@ -180,6 +196,9 @@ class Replica:
             return
         now_ms = now.monotonic_ms
         self._peers.membership.handle_timer(now_ms)
+        voted = self._peers.vote_on_clock()
+        if voted is not None:
+            self._effects.append(Notify(voted))
         if self._reissue is not None:
             self._step_reissue(self._reissue)
         else:
@@ -187,7 +206,7 @@ class Replica:
             self._exchanges.handle_timer(now_ms, can_ask=self._read_only_because is None)
             self._chunks.handle_timer(now_ms)
             for outcome in self._transfers.handle_timer(now_ms):
-                self._merging.take_outcome(outcome, now)
+                self._merging.take_outcome(outcome, self._corrected(now))
         self._settle(now)
 
     def handle_connected(self, to: Address, now: Now) -> None:
@@ -268,9 +287,14 @@ class Replica:
             clock=self._staging.committed_clock,
             is_started=self._is_started,
             read_only_because=self._read_only_because,
+            clock_correction_ms=self._peers.offsets.correction_ms,
             hot_rumor_count=self._rumors.hot_count,
             counters=self._read_counters(),
         )
+
+    def wall_ms(self, now: Now) -> int:
+        """The wall time that stamps and expiries go by: this node's clock, or most others' if it is wrong."""
+        return now.wall_ms + self._peers.offsets.correction_ms
 
     def members(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
@@ -313,13 +337,22 @@ class Replica:
 
     # -- local writes
 
-    def _write(self, key: Key, value: Value | None, context: VersionVector | None, now: Now) -> Ticket:
+    def _write(
+        self,
+        key: Key,
+        value: Value | None,
+        context: VersionVector | None,
+        condition: Condition,
+        now: Now,
+    ) -> Ticket:
         ticket = self._take_ticket()
         refused = self._refusal(context)
         if refused is not None:
             self._effects.append(Done(ticket, refused))
             return ticket
-        result = stage_write(self._staging, key, value, context, now, self._secret.digest_seed)
+        result = stage_write(
+            self._staging, key, value, context, condition, self._corrected(now), self._secret.digest_seed
+        )
         self._staging.answer(ticket, result)
         if isinstance(result, Refused):
             self._settle(now)
@@ -367,7 +400,7 @@ class Replica:
             case m.RumorPush():
                 if self._can_merge():
                     origin = RumorOrigin(message.sequence)
-                    self._merging.begin(sender, origin, message.entries, message.offers, now)
+                    self._merging.begin(sender, origin, message.entries, message.offers, self._corrected(now))
             case m.RumorAnswer():
                 self._rumors.handle_answer(sender, message, now_ms)
             case m.ChunkAsk():
@@ -375,7 +408,7 @@ class Replica:
             case m.Chunk():
                 outcome = self._transfers.handle_chunk(sender, message, now_ms)
                 if outcome is not None:
-                    self._merging.take_outcome(outcome, now)
+                    self._merging.take_outcome(outcome, self._corrected(now))
             case m.RootAsk():
                 self._answer_root_ask(sender, message)
             case m.RootAnswer():
@@ -383,7 +416,7 @@ class Replica:
             case m.Hello():
                 raise AssertionError("taken before")
             case _:
-                self._exchanges.receive(sender, message, now, can_merge=self._can_merge())
+                self._exchanges.receive(sender, message, self._corrected(now), can_merge=self._can_merge())
 
     def _take_hello(self, sender: Address, hello: m.Hello, now: Now) -> None:
         is_new, copied = self._peers.receive_hello(
@@ -435,6 +468,8 @@ class Replica:
             for ready in self._peers.outgoing(to, message, self._known_me()):
                 if not isinstance(ready, WITHOUT_WORD):
                     self._counter_told = self._staging.committed_clock.greatest(self._identity.replica)
+                if isinstance(ready, m.MemberSyn | m.MemberAck):
+                    ready = replace(ready, wall_ms=min(now.wall_ms, STAMP_MS_MAX))
                 data = codec.encode(ready)
                 self._traffic.count_sent(ready, len(data))
                 self._effects.append(Send(to, data, isinstance(ready, _BULK)))
@@ -472,6 +507,10 @@ class Replica:
             self._exchanges.meet(change.member.peer, now_ms)
 
     # -- state of this node
+
+    def _corrected(self, now: Now) -> Now:
+        correction_ms = self._peers.offsets.correction_ms
+        return now if correction_ms == 0 else Now(now.monotonic_ms, now.wall_ms + correction_ms)
 
     def _stage_identity(self) -> None:
         for name, data in self._identity.records().items():

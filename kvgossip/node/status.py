@@ -26,6 +26,8 @@ class Status:
     """False until the identity of this start is durable; until then nothing is sent or answered."""
     read_only_because: str | None
     """Set once a commit's outcome is unknown; then writes are refused until a restart."""
+    clock_correction_ms: int
+    """What is added to this node's wall clock because most others' differ from it; 0 if it is right."""
     hot_rumor_count: int
     counters: dict[str, int]
     """Totals since the start by stable names such as ``frames_refused`` or ``exchange_bytes_sent``."""

@@ -19,6 +19,7 @@ from kvgossip.model.ids import Address, Key
 from kvgossip.model.value import Value
 from kvgossip.node.effects import (
     Commit,
+    Condition,
     Done,
     Effect,
     Event,
@@ -98,11 +99,13 @@ class Engine:
 
     # -- inputs: clients
 
-    def put(self, key: Key, value: Value, context: VersionVector | None) -> asyncio.Future[Result]:
-        return self._answer(self._replica.put(key, value, read_now(), context=context))
+    def put(
+        self, key: Key, value: Value, context: VersionVector | None, condition: Condition
+    ) -> asyncio.Future[Result]:
+        return self._answer(self._replica.put(key, value, read_now(), context=context, condition=condition))
 
-    def delete(self, key: Key, context: VersionVector | None) -> asyncio.Future[Result]:
-        return self._answer(self._replica.delete(key, read_now(), context=context))
+    def delete(self, key: Key, context: VersionVector | None, condition: Condition) -> asyncio.Future[Result]:
+        return self._answer(self._replica.delete(key, read_now(), context=context, condition=condition))
 
     def check(self) -> asyncio.Future[Result]:
         return self._answer(self._replica.check(read_now()))

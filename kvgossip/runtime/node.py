@@ -16,7 +16,8 @@ from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Address, Key, StartNumber
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Event, Now, Refusal, Refused, Result
+from kvgossip.node.effects import Condition, Event, Now, Refusal, Refused, Result
+from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.node.replica import NodeProfile, Replica
 from kvgossip.node.status import Checked
 from kvgossip.runtime.clock import read_now
@@ -74,17 +75,25 @@ class Node:
     def now(self) -> Now:
         return read_now()
 
-    async def put(self, key: Key, value: Value, context: VersionVector | None = None) -> Result:
+    async def put(
+        self,
+        key: Key,
+        value: Value,
+        context: VersionVector | None = None,
+        condition: Condition = NO_CONDITION,
+    ) -> Result:
         """``Written`` once it is durable, or ``Refused``. Raises ``CorruptRowError``."""
         if self._is_stopping:
             return _STOPPING
-        return await self._running().put(key, value, context)
+        return await self._running().put(key, value, context, condition)
 
-    async def delete(self, key: Key, context: VersionVector | None = None) -> Result:
+    async def delete(
+        self, key: Key, context: VersionVector | None = None, condition: Condition = NO_CONDITION
+    ) -> Result:
         """Like ``put``."""
         if self._is_stopping:
             return _STOPPING
-        return await self._running().delete(key, context)
+        return await self._running().delete(key, context, condition)
 
     async def check(self) -> Checked:
         """The roots of all members, as they answer within two seconds; of none while the node stops."""

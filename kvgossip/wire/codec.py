@@ -16,7 +16,7 @@ from typing import Any
 
 import msgpack
 
-from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, WIRE_VERSION
+from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, STAMP_MS_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Key
@@ -189,6 +189,7 @@ _u64 = _uint(_U64_MAX)
 _u32 = _uint((1 << 32) - 1)
 _size = _uint(MERGED_ENTRY_BYTES_MAX)
 _bits = _uint(64)
+_wall_ms = _uint(STAMP_MS_MAX)
 _replica = _u64
 _any_blob = _blob(FRAME_BYTES_MAX)
 _fingerprints = _blob(FRAME_BYTES_MAX, multiple=8)
@@ -269,12 +270,12 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word),
         (_known, _maybe_known, _flag),
     ),
-    (10, m.MemberSyn, lambda x: (_plain_digests(x.digests),), (_digests,)),
+    (10, m.MemberSyn, lambda x: (_plain_digests(x.digests), x.wall_ms), (_digests, _wall_ms)),
     (
         11,
         m.MemberAck,
-        lambda x: (_plain_digests(x.digests), _plain_members(x.records), x.asked),
-        (_digests, _members, _asked),
+        lambda x: (_plain_digests(x.digests), _plain_members(x.records), x.asked, x.wall_ms),
+        (_digests, _members, _asked, _wall_ms),
     ),
     (12, m.MemberAck2, lambda x: (_plain_members(x.records),), (_members,)),
     (

@@ -71,7 +71,10 @@ class MemberDigest:
 
 @dataclass(frozen=True, slots=True)
 class MemberSyn:
+    """``wall_ms``: the sender's raw wall time, filled in when it is sent; 0 if it does not say."""
+
     digests: tuple[MemberDigest, ...]
+    wall_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class MemberAck:
     digests: tuple[MemberDigest, ...]
     records: tuple[Member, ...]
     asked: tuple[ReplicaId, ...]
+    wall_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
