@@ -27,7 +27,7 @@ ANSWER_TIMEOUT_S = 60.0
 """The largest value over the slowest link that we serve (``api/body.py``)."""
 LINGER_S = 1.0
 """How long a body that was refused is still read and thrown away, so that the client sees the answer."""
-SHUTDOWN_TIMEOUT_S = 5.0
+SHUTDOWN_TIMEOUT_S = 4.0
 """What requests in flight have left when the listener closes."""
 CONNECTIONS_MAX = 1_000
 TARGET_BYTES_MAX = 8 << 10

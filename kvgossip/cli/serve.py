@@ -1,7 +1,8 @@
 """``kvgossip serve``: run one node until it is told to stop.
 
-SIGTERM and SIGINT stop it in order: it is no longer ready, requests in flight finish, news is handed on, the
-store is closed, and the exit code is 0. A second signal ends it at once, which is no more than a crash.
+SIGTERM and SIGINT stop it in order: it is no longer ready and refuses requests, those in flight finish, news
+is handed on, the peers are told that it leaves, the store is closed, and the exit code is 0, within ten
+seconds. A second signal ends it at once, which is no more than a crash, and a crash is not a leave.
 """
 
 import argparse
@@ -99,6 +100,7 @@ async def _serve(settings: "Settings") -> None:
         flush=True,
     )
     await asked_to_stop.wait()
+    await node.drain()  # meanwhile the API says that it is not ready
     await asyncio.gather(node.stop(), api.close())
 
 

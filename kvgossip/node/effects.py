@@ -80,7 +80,18 @@ class Refused:
     context: VersionVector | None = None
 
 
-Result = Written | Refused | Checked
+@dataclass(frozen=True, slots=True)
+class Left:
+    """This node has announced that it leaves to ``told_count`` live peers.
+
+    ``unshared_count``: news that no peer has answered for, so that it may be on this node's disk alone.
+    """
+
+    told_count: int
+    unshared_count: int
+
+
+Result = Written | Refused | Checked | Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer to a ``put`` or ``delete``. It may be shown to the client."""
+    """The answer to a ticket. It may be shown to the client."""
 
     ticket: Ticket
     result: Result

@@ -42,6 +42,7 @@ from kvgossip.node.effects import (
 )
 from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.identity import next_identity
+from kvgossip.node.leaving import Leaving
 from kvgossip.node.local_writes import NO_CONDITION, format_etag, stage_write
 from kvgossip.node.merging import Merging
 from kvgossip.node.peers import WITHOUT_WORD, Peers
@@ -138,6 +139,7 @@ class Replica:
             outbox=outbox,
             now_ms=now.monotonic_ms,
         )
+        self._leaving = Leaving(self._peers.membership, self._rumors)
         self._checks = ConvergenceChecks(self._peers.membership, self._peers.acquaintances.replica_at, outbox)
         self._stage_identity()
 
@@ -170,6 +172,16 @@ class Replica:
         """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest."""
         ticket = self._take_ticket()
         self._checks.begin(ticket, now.monotonic_ms)
+        self._settle(now)
+        return ticket
+
+    def leave(self, now: Now) -> Ticket:
+        """Hand on what is hot, then announce that this node leaves.
+
+        ``Done`` carries ``Left`` after 1 s at the latest. Writes are not refused here: stop them before.
+        """
+        ticket = self._take_ticket()
+        self._leaving.begin(ticket, now.monotonic_ms)
         self._settle(now)
         return ticket
 
@@ -325,6 +337,7 @@ class Replica:
             self._transfers.next_deadline_ms(),
             self._chunks.next_deadline_ms(),
             self._checks.next_deadline_ms(),
+            self._leaving.next_deadline_ms(),
         ]
         return min(deadline for deadline in deadlines if deadline is not None)
 
@@ -460,6 +473,7 @@ class Replica:
             self._exchanges.schedule.want_any(now_ms)
         self._exchanges.schedule.handle_progress(now_ms)
         self._effects += self._checks.take_ended(now_ms, self._my_root)
+        self._effects += self._leaving.take_ended(now_ms)
         answered = self._staging.take_answers()
         if answered is not None:
             self._answer(answered, now)

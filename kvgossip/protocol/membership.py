@@ -96,6 +96,12 @@ class Membership:
         """This node's own record has changed."""
         self.me = me
 
+    def leave(self) -> None:
+        """Announce to all live peers, and to whoever asks later, that this node leaves."""
+        self.me = with_leave(self.me)
+        for address in self.live_addresses():
+            self._outbox.send(address, MemberAck2((self.me,)))
+
     def set_seeds(self, seeds: Sequence[Address]) -> None:
         self._seeds = tuple(seeds)
 

@@ -91,7 +91,19 @@ class RumorMonger:
     def hot_count(self) -> int:
         return len(self._hot)
 
+    @property
+    def unshared_count(self) -> int:
+        """Hot versions of which no peer is known to have them. One step a hot version."""
+        return sum(not rumor.knows for rumor in self._hot.values())
+
     # -- inputs
+
+    def hurry(self, now_ms: int) -> None:
+        """Contact peers for everything hot at once: this node is about to leave."""
+        for due in (self._due, self._due_again):
+            waiting = [(now_ms, rumor) for _, rumor in due]
+            due.clear()
+            due.extend(waiting)
 
     def set_targets(self, targets: Sequence[Address]) -> None:
         """The live peers, by now."""

@@ -110,6 +110,9 @@ class Engine:
     def check(self) -> asyncio.Future[Result]:
         return self._answer(self._replica.check(read_now()))
 
+    def leave(self) -> asyncio.Future[Result]:
+        return self._answer(self._replica.leave(read_now()))
+
     # -- inputs: the world. None of them raises.
 
     def receive(self, sender: Address, data: bytes) -> None:

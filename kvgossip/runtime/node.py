@@ -16,7 +16,7 @@ from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Address, Key, StartNumber
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Condition, Event, Now, Refusal, Refused, Result
+from kvgossip.node.effects import Condition, Event, Left, Now, Refusal, Refused, Result
 from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.node.replica import NodeProfile, Replica
 from kvgossip.node.status import Checked
@@ -36,8 +36,10 @@ from kvgossip.store.rocks import RocksStore
 
 SETTLE_TIMEOUT_S = 3.0
 """What a stop leaves to writes in flight."""
-FAREWELL_TIMEOUT_S = 1.0
-"""What a stop leaves to hot rumors, so that a peer has what only this node has."""
+LEAVE_TIMEOUT_S = 1.5
+"""More than the replica takes at most to hand on its news and to announce that it leaves."""
+FAREWELL_TIMEOUT_S = 0.5
+"""What a stop leaves to the announcement, on its way to the peers."""
 WRITER_TIMEOUT_S = 2.0
 _POLL_S = 0.01
 _TRACE_FLUSH_S = 1.0
@@ -137,12 +139,27 @@ class Node:
         status = self.replica.status()
         self._tell("node-started", peer=address, entries=status.entry_count, generation=status.generation)
 
-    async def stop(self) -> None:
-        """Take no more writes, finish what was begun, close everything. Ends within ten seconds."""
-        engine = self._running()
+    async def drain(self) -> None:
+        """Take no more writes, finish those in flight, hand on news, and announce that this node leaves.
+
+        Ends within five seconds. Reads and the health checks go on until ``stop``.
+        """
+        if self._is_stopping:
+            return
         self._is_stopping = True
+        engine = self._running()
         await self._until(lambda: engine.is_quiet, SETTLE_TIMEOUT_S)
-        await self._until(self._has_said_farewell, FAREWELL_TIMEOUT_S)
+        left = None
+        with suppress(TimeoutError):
+            left = await asyncio.wait_for(engine.leave(), LEAVE_TIMEOUT_S)
+        await self._until(lambda: not self._transport.has_queued, FAREWELL_TIMEOUT_S)
+        if isinstance(left, Left):
+            self._tell("node-left", peers=left.told_count, unshared=left.unshared_count)
+
+    async def stop(self) -> None:
+        """Drain, unless that is done, and close everything. Ends within ten seconds."""
+        engine = self._running()
+        await self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -221,9 +238,6 @@ class Node:
             handle_event=self._log.write,
         )
         return Transport(hello, self.secret.handshake_key, handlers, rng=self._rng, faults=self.faults)
-
-    def _has_said_farewell(self) -> bool:
-        return not self.replica.status().hot_rumor_count or not self._transport.linked()
 
     async def _until(self, claim: Callable[[], bool], timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s

@@ -119,6 +119,11 @@ class Transport:
         """The peers with an open link, by the address that they advertise."""
         return [peer.address for peer in self._peers.values() if peer.link is not None]
 
+    @property
+    def has_queued(self) -> bool:
+        """True if a frame waits for a link that is open or being opened."""
+        return any(peer.queue and (peer.link or peer.is_dialling) for peer in self._peers.values())
+
     def counters(self) -> dict[str, int]:
         """Totals since the start, by stable names."""
         return {
