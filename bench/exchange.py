@@ -130,13 +130,14 @@ class Pair:
             self._step(end)
 
     def converge(self) -> Tally:
-        """Mend the wire; the exchange frames until both nodes hold the same and say nothing more."""
+        """Mend the wire; the exchange frames until both hold the same, and of a second more."""
         self.tally = Tally()
         self.is_cut = False
         end = self.ms + SETTLE_MS_MAX
         while not self.is_converged:
             assert self.ms < end, "not converged in time"
             self._step(end)
+        self.run(1_000)
         tally, self.tally = self.tally, Tally()
         return tally
 

@@ -62,8 +62,6 @@ from kvgossip.wire.messages import (
     Give,
     Given,
     Offer,
-    RangeChildren,
-    RangeRows,
 )
 
 COMPARED_RANGES_MAX = 256
@@ -71,6 +69,8 @@ COMPARED_RANGES_MAX = 256
 FETCH_WEIGHT_MAX = 512
 PATIENCE_TIMEOUTS = 5
 """A request is sent again after this many time-outs although the peer talks: lost, not queued."""
+GIVES_HELD_MAX = 64
+"""Keys or ranges to give that wait for the comparisons to end."""
 _STREAM_PARTS = 8
 CLOCK_PART_REPLICAS = 128
 """Of ``CLOCK_RANGES_MAX`` ranges each they make half a frame."""
@@ -428,7 +428,7 @@ class Exchange:
             self._end(Phase.BROKEN)
 
     def _next_request(self) -> ExchangeRequest | None:
-        if self._keys_to_give or self._to_give:
+        if (self._keys_to_give or self._to_give) and not self._may_find_more_to_give():
             give = self._build_give()
             if give is not None:
                 return give
@@ -437,6 +437,13 @@ class Exchange:
         if self._to_fetch:
             return self._build_fetch()
         return None
+
+    def _may_find_more_to_give(self) -> bool:
+        """True while comparisons go on that may fill up a small give: it would cost two messages more."""
+        if len(self._keys_to_give) + len(self._to_give) >= GIVES_HELD_MAX:
+            return False
+        is_comparing = any(isinstance(request.message, Compare) for request in self._requests.values())
+        return is_comparing or bool(self._to_compare)
 
     def _build_give(self) -> Give | None:
         entries: list[Carried] = []
@@ -473,15 +480,10 @@ class Exchange:
                 give.first, give.after = rows[-1].hash, rows[-1].key
 
     def _build_compare(self) -> Compare:
-        children: list[RangeChildren] = []
-        rows: list[RangeRows] = []
-        while self._to_compare and len(children) + len(rows) < COMPARED_RANGES_MAX:
-            described = self._view.describe(self._to_compare.pop())
-            if isinstance(described, RangeChildren):
-                children.append(described)
-            else:
-                rows.append(described)
-        return Compare(self.session, self._take_sequence(), tuple(children), tuple(rows))
+        ranges = self._to_compare[-COMPARED_RANGES_MAX:]
+        del self._to_compare[-COMPARED_RANGES_MAX:]
+        children, rows = self._view.describe(ranges)
+        return Compare(self.session, self._take_sequence(), children, rows)
 
     def _build_fetch(self) -> Fetch:
         head = self._to_fetch.popleft()

@@ -50,8 +50,6 @@ from kvgossip.wire.messages import (
     Give,
     Given,
     Offer,
-    RangeChildren,
-    RangeRows,
 )
 
 SESSION_IDLE_MS = 30_000
@@ -232,24 +230,17 @@ class ExchangeAnswers:
         for described in request.children:
             r = checked_range(described.prefix, described.bits)
             differing += [child for child, _ in view.differing_children(r, described.fingerprints)]
-        children: list[RangeChildren] = []
-        rows: list[RangeRows] = []
         parcel = _Parcel(self._tuning, [], [])
         wanted: list[int] = []
         for listed in request.rows:
             r = checked_range(listed.prefix, listed.bits)
             self._settle_rows(view, r, unpack_rows(r, listed.rows), parcel, wanted, differing)
-        for r in differing[:DESCRIBED_MAX]:
-            description = view.describe(r)
-            if isinstance(description, RangeChildren):
-                children.append(description)
-            else:
-                rows.append(description)
+        children, rows = view.describe(differing[:DESCRIBED_MAX])
         return Compared(
             request.session,
             request.sequence,
-            tuple(children),
-            tuple(rows),
+            children,
+            rows,
             tuple(parcel.entries),
             tuple(parcel.offers),
             b"".join(hashed.to_bytes(8, "big") for hashed in wanted),

@@ -240,7 +240,7 @@ def test_writes_during_an_exchange_cost_a_repeat_at_most_and_no_clock_lies(seed:
     written = written_by(a, b)
 
     def write_a_little(message: m.Message) -> None:
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and not isinstance(message, m.ClockShared):  # with that it is over
             side = rng.choice((a, b))
             name = f"k{rng.randrange(120)}"
             dot = side.put(name, b"meanwhile")
@@ -461,18 +461,18 @@ def test_a_session_that_is_given_up_takes_nothing_more() -> None:
 
 def test_what_is_under_way_is_bounded_although_everything_differs() -> None:
     a, b = Side(1), Side(2)
-    a.put_many(f"a{i}" for i in range(4_000))
-    b.put_many(f"b{i}" for i in range(4_000))
+    a.put_many(f"a{i}" for i in range(6_000))
+    b.put_many(f"b{i}" for i in range(6_000))
     exchange = a.open(b)
     longest = 0
 
     def measure(message: m.Message) -> None:
         nonlocal longest
-        longest = max(longest, len(exchange._to_compare), len(exchange._to_fetch))
+        longest = max(longest, len(exchange._to_compare) + len(exchange._to_fetch) + len(exchange._to_give))
 
     Wire(a, b, before=measure).run(exchange)
     assert_converged(a, b)
-    assert longest < 1_500
+    assert longest < 6_000, "not one place for each of 12,000 differences"
 
 
 def encoded(message: m.Message) -> bytes:

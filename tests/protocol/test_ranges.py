@@ -8,6 +8,7 @@ from kvgossip.errors import RemoteError
 from kvgossip.protocol.ranges import (
     FIRST_BITS,
     HASH_BITS,
+    ROWS_AS_CHEAP_AS_CHILDREN,
     TIED_ROWS_MAX,
     WHOLE,
     Range,
@@ -18,8 +19,8 @@ from kvgossip.protocol.ranges import (
     unpack_rows,
 )
 from kvgossip.store.base import HASH_MAX
-from kvgossip.wire.messages import Carried, RangeChildren, RangeRows
-from tests.protocol.stores import Side
+from kvgossip.wire.messages import Carried
+from tests.protocol.stores import Side, true_hash
 
 
 def view(side: Side, *, salt: int = 7, rows_listed_max: int = 16) -> RangeView:
@@ -63,20 +64,34 @@ def test_what_is_no_range_of_the_tree_is_refused(prefix: int, bits: int) -> None
 
 def test_a_small_range_is_listed_and_a_large_one_is_split() -> None:
     side = filled(300)
-    by_children = view(side).describe(WHOLE)
-    assert isinstance(by_children, RangeChildren)
+    [by_children], listed = view(side).describe([WHOLE])
+    assert listed == ()
     assert len(by_children.fingerprints) == 8 * 256
-    by_rows = view(side, rows_listed_max=300).describe(WHOLE)
-    assert isinstance(by_rows, RangeRows)
+    split, [by_rows] = view(side, rows_listed_max=300).describe([WHOLE])
+    assert split == ()
     assert len(by_rows.rows) == 24 * 300
     assert len(unpack_rows(WHOLE, by_rows.rows)) == 300
+
+
+def test_where_a_further_round_follows_anyway_only_the_smallest_ranges_are_listed() -> None:
+    side = Side(1, hash_key=lambda key: (key[1] - ord("a") << 56) + (true_hash(key) >> 8))
+    side.put_many(
+        [*(f"a{i}" for i in range(17)), *(f"b{i}" for i in range(16)), *(f"c{i}" for i in range(5))]
+    )
+    large, middle, small = Range(0, 8), Range(1, 8), Range(2, 8)
+
+    def listed(*ranges: Range) -> list[int]:
+        return [row.prefix for row in view(side).describe(ranges)[1]]
+
+    assert listed(middle, small) == [1, 2]
+    assert listed(large, middle, small) == [2]
+    assert ROWS_AS_CHEAP_AS_CHILDREN == 5
 
 
 def test_keys_that_share_a_hash_are_listed_however_many() -> None:
     side = Side(1, hash_key=lambda key: 5)
     side.put_many(f"k{i}" for i in range(40))
-    described = view(side).describe(Range(5, 64))
-    assert isinstance(described, RangeRows)
+    _, [described] = view(side).describe([Range(5, 64)])
     assert len(described.rows) == 24 * 40
     assert TIED_ROWS_MAX > 40
 
