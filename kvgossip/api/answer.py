@@ -20,7 +20,7 @@ _STARTS = {
     status.value: f" {status.value} {status.phrase}\r\nX-Content-Type-Options: nosniff\r\n"
     for status in HTTPStatus
 }
-_NO_CONTENT = 204
+_WITHOUT_LENGTH = (204, 304)
 
 
 class Answer(web.StreamResponse):
@@ -49,7 +49,7 @@ class Answer(web.StreamResponse):
 
     def _head(self, *, is_http_10: bool) -> bytes:
         lines = [f"{name}: {value}\r\n" for name, value in self._named.items()]
-        if self._status != _NO_CONTENT:
+        if self._status not in _WITHOUT_LENGTH:
             lines.append(f"Content-Length: {len(self._whole_body)}\r\n")
         if not self._keep_alive:
             lines.append("Connection: close\r\n")

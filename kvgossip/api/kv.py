@@ -3,8 +3,10 @@
 from aiohttp import web
 
 from kvgossip.api.answer import Answer
-from kvgossip.api.body import read_value
+from kvgossip.api.expiry import expiry_header, read_expiring_value
+from kvgossip.api.precondition import answer_unless_wanted, read_condition
 from kvgossip.api.problem import Problem, ProblemError, problem_answer, problem_body
+from kvgossip.api.query import Query
 from kvgossip.api.written import answer_write, version_headers
 from kvgossip.model.ids import Key
 from kvgossip.model.kv import KvEntry
@@ -16,31 +18,39 @@ NOT_FOUND_BODY = problem_body(
 )
 
 
-async def get(node: Node, request: web.BaseRequest, key: Key) -> Answer:
+async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
+    condition = read_condition(request)
     found = node.replica.read(key)
     if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     entry, etag = found
     assert isinstance(entry, KvEntry)  # the kind is part of the key
     headers = version_headers(etag, entry.stamp, entry.dot)
-    value = entry.live(node.now().wall_ms)
+    value = entry.live(node.replica.wall_ms(node.now()))
     if value is None:
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers)
+    headers |= expiry_header(value)
+    unwanted = answer_unless_wanted(condition, etag, headers, problem_headers={})
+    if unwanted is not None:
+        return unwanted
     headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
     return Answer(200, headers, value.body)
 
 
-async def put(node: Node, request: web.BaseRequest, key: Key) -> Answer:
+async def put(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
     _refuse_context(request)
-    value = await read_value(request)
-    return answer_write(node.secret, key, await node.put(key, value), is_put=True)
+    condition = read_condition(request)
+    value = await read_expiring_value(node, request, query)
+    result = await node.put(key, value, condition=condition)
+    return answer_write(node.secret, key, result, is_put=True)
 
 
-async def delete(node: Node, request: web.BaseRequest, key: Key) -> Answer:
+async def delete(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
     _refuse_context(request)
-    return answer_write(node.secret, key, await node.delete(key), is_put=False)
+    result = await node.delete(key, condition=read_condition(request))
+    return answer_write(node.secret, key, result, is_put=False)
 
 
 def _refuse_context(request: web.BaseRequest) -> None:

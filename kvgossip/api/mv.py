@@ -10,9 +10,11 @@ from base64 import b64encode
 from aiohttp import web
 
 from kvgossip.api.answer import Answer
-from kvgossip.api.body import read_value
+from kvgossip.api.expiry import expiry_header, read_expiring_value
 from kvgossip.api.kv import NOT_FOUND_BODY
+from kvgossip.api.precondition import answer_unless_wanted, read_condition
 from kvgossip.api.problem import Problem, problem_answer
+from kvgossip.api.query import Query
 from kvgossip.api.written import answer_write, context_header, version_headers
 from kvgossip.model.context import decode_context
 from kvgossip.model.dot import VersionVector
@@ -24,14 +26,16 @@ from kvgossip.runtime.node import Node
 _LIST_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
 
 
-async def get(node: Node, request: web.BaseRequest, key: Key) -> web.StreamResponse:
+async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> web.StreamResponse:
+    condition = read_condition(request)
     found = node.replica.read(key)
     if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     entry, etag = found
     assert isinstance(entry, MvEntry)  # the kind is part of the key
-    live = entry.live(node.now().wall_ms)
-    headers = context_header(node.secret, key, entry.vector)
+    live = entry.live(node.replica.wall_ms(node.now()))
+    context = context_header(node.secret, key, entry.vector)
+    headers = dict(context)
     if entry.siblings:  # a merge may have left the vector alone
         latest = max(live or entry.siblings, key=lambda sibling: sibling.stamp)
         headers |= version_headers(etag, latest.stamp, latest.dot)
@@ -39,23 +43,31 @@ async def get(node: Node, request: web.BaseRequest, key: Key) -> web.StreamRespo
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers)
-    if len(live) > 1:
-        return await _answer_siblings(request, live, headers)
     value = live[0].value
     assert value is not None  # live siblings have one
+    if len(live) == 1:
+        headers |= expiry_header(value)
+    unwanted = answer_unless_wanted(condition, etag, headers, problem_headers=context)
+    if unwanted is not None:
+        return unwanted
+    if len(live) > 1:
+        return await _answer_siblings(request, live, headers)
     headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
     return Answer(200, headers, value.body)
 
 
-async def put(node: Node, request: web.BaseRequest, key: Key) -> Answer:
+async def put(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
     context = _context(node, request, key)
-    value = await read_value(request)
-    return answer_write(node.secret, key, await node.put(key, value, context), is_put=True)
+    condition = read_condition(request)
+    value = await read_expiring_value(node, request, query)
+    result = await node.put(key, value, context, condition=condition)
+    return answer_write(node.secret, key, result, is_put=True)
 
 
-async def delete(node: Node, request: web.BaseRequest, key: Key) -> Answer:
+async def delete(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
     context = _context(node, request, key)
-    return answer_write(node.secret, key, await node.delete(key, context), is_put=False)
+    result = await node.delete(key, context, condition=read_condition(request))
+    return answer_write(node.secret, key, result, is_put=False)
 
 
 def _context(node: Node, request: web.BaseRequest, key: Key) -> VersionVector | None:

@@ -12,12 +12,13 @@ from aiohttp import web
 from kvgossip.api import cluster, faults, health, kv, mv, status
 from kvgossip.api.health import check_ready
 from kvgossip.api.problem import Problem, ProblemError
+from kvgossip.api.query import Query, parse_query
 from kvgossip.api.target import decode_name, split_target
 from kvgossip.errors import ContextError, KeyNameError, LimitError, StoreError
 from kvgossip.model.ids import Key, Kind, make_key
 from kvgossip.runtime.node import Node
 
-KeyHandler = Callable[[Node, web.BaseRequest, Key], Awaitable[web.StreamResponse]]
+KeyHandler = Callable[[Node, web.BaseRequest, Key, Query], Awaitable[web.StreamResponse]]
 Handler = Callable[[Node, web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("kvgossip.api")
@@ -26,6 +27,7 @@ _KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
     ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
     ("/v1/mv/", Kind.MV, {"GET": mv.get, "HEAD": mv.get, "PUT": mv.put, "DELETE": mv.delete}),
 )
+_KEY_PARAMETERS = {"PUT": ("ttl",)}
 _EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/livez": {"GET": health.livez, "HEAD": health.livez},
     "/readyz": {"GET": health.readyz, "HEAD": health.readyz},
@@ -59,17 +61,17 @@ class Router:
                 key_handler = key_handlers.get(request.method)
                 if key_handler is None:
                     _refuse_method(request.method, key_handlers)
-                _check_request(request, query)
+                parameters = parse_query(query, _KEY_PARAMETERS.get(request.method, ()))
                 key = make_key(kind, decode_name(path[len(prefix) :]))
                 check_ready(self._node)
-                return await key_handler(self._node, request, key)
+                return await key_handler(self._node, request, key, parameters)
         handlers = _EXACT.get(path)
         if handlers is None:
             raise ProblemError(Problem.UNKNOWN_PATH, "see the documentation for what a node answers")
         handler = handlers.get(request.method)
         if handler is None:
             _refuse_method(request.method, handlers)
-        _check_request(request, query)
+        parse_query(query, ())
         return await handler(self._node, request)
 
 
@@ -78,19 +80,6 @@ def _refuse_method(method: str, handlers: Mapping[str, object]) -> NoReturn:
     raise ProblemError(
         Problem.METHOD_NOT_ALLOWED, f"{method} is not among {allowed}", headers={"Allow": allowed}
     )
-
-
-def _check_request(request: web.BaseRequest, query: str) -> None:
-    """Refuse what a client believes in and this node would silently ignore."""
-    if query:
-        name = query.partition("&")[0].partition("=")[0]
-        raise ProblemError(Problem.UNKNOWN_PARAMETER, f"{name!r} is no parameter here: a '?' in a key is %3F")
-    if request.method in ("PUT", "DELETE"):
-        for header in ("If-Match", "If-None-Match"):
-            if header in request.headers:
-                raise ProblemError(
-                    Problem.UNKNOWN_PRECONDITION, f"{header} would not be honoured: leave it out"
-                )
 
 
 def _problem_of(error: KeyNameError | LimitError | ContextError | StoreError) -> ProblemError:

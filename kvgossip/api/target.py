@@ -30,6 +30,10 @@ def split_target(raw: str) -> tuple[str, str]:
 
 def decode_name(encoded: str) -> bytes:
     """The bytes that a percent-encoded name stands for; a '+' is a plus. Raises ``ProblemError`` (400)."""
+    return decode_percent(encoded, Problem.BAD_KEY)
+
+
+def decode_percent(encoded: str, problem: Problem) -> bytes:
     raw = encoded.encode("utf-8", "surrogateescape")
     if b"%" not in raw:
         return raw
@@ -39,8 +43,6 @@ def decode_name(encoded: str) -> bytes:
         byte = _BYTES.get(part[:2])
         if byte is None:
             shown = part[:2].decode("ascii", "backslashreplace")
-            raise ProblemError(
-                Problem.BAD_KEY, f"'%{shown}' is no percent-encoded byte: a '%' itself is sent as %25"
-            )
+            raise ProblemError(problem, f"'%{shown}' is no percent-encoded byte: a '%' itself is sent as %25")
         parts += (byte, part[2:])
     return b"".join(parts)

@@ -117,14 +117,6 @@ def test_other_methods_are_405_with_allow(served: Served, method: str) -> None:
         assert answer.headers["allow"] == "GET, HEAD, PUT, DELETE"
 
 
-def test_a_precondition_that_would_be_ignored_is_refused(served: Served) -> None:
-    served.put("/v1/kv/if", b"old")
-    for header in ("If-Match", "If-None-Match"):
-        answer = served.call("PUT", "/v1/kv/if", b"new", {header: "*"})
-        assert (answer.status, answer.problem) == (400, "unknown-precondition")
-    assert served.get("/v1/kv/if").body == b"old"
-
-
 def test_nothing_is_sniffed(served: Served) -> None:
     served.put("/v1/kv/sniff", b"<script>", Content_Type="text/plain")
     targets = ("/v1/kv/sniff", "/v1/kv/absent", "/nowhere", "/livez", "/v1/kv/%zz")

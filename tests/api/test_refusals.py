@@ -8,7 +8,7 @@ from kvgossip.errors import CorruptRowError
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Refusal, Refused, Result
+from kvgossip.node.effects import Condition, Refusal, Refused, Result
 from tests.api.served import Served, memory_node, serving
 
 EXPECTED = {
@@ -20,6 +20,7 @@ EXPECTED = {
     Refusal.READ_ONLY: (503, "read-only"),
     Refusal.OVERLOADED: (503, "overloaded"),
     Refusal.STAMPS_EXHAUSTED: (409, "stamps-exhausted"),
+    Refusal.PRECONDITION_FAILED: (412, "precondition-failed"),
 }
 
 
@@ -35,7 +36,7 @@ def test_every_refusal_has_its_problem(
 ) -> None:
     context = VersionVector((Dot(ReplicaId(1), 1),))
 
-    async def refuse(key: Key, value: Value | None = None, context_: VersionVector | None = None) -> Result:
+    async def refuse(key: Key, *seen: Value | VersionVector | None, condition: Condition) -> Result:
         return Refused(reason, "why it was", context)
 
     monkeypatch.setattr(served.node, "put", refuse)
