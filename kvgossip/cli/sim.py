@@ -121,5 +121,5 @@ def _mutant_line(caught: "Caught") -> str:
     name = caught.mutant.name
     if caught.promise is None:
         return f"{name}: SURVIVED {caught.seed} seeds in {caught.seconds:.1f} s"
-    note = "" if caught.promise == caught.mutant.expected else f" (expected {caught.mutant.expected})"
+    note = "" if caught.promise == caught.mutant.promise else f" (aimed at {caught.mutant.promise})"
     return f"{name}: caught by {caught.promise}{note} with seed {caught.seed} in {caught.seconds:.1f} s"

@@ -167,6 +167,9 @@ class Cluster:
     def _commit(self, node: SimNode, batch: Batch) -> None:
         self._note(node, f"commit {len(batch.changes)} rows")
         node.disk.commit(batch, partial(self._report, node, node.start_count, batch))
+        if node.ambush is not None:
+            ambush, node.ambush = node.ambush, None
+            ambush()
 
     def note_durable(self, node_name: str, batch: Batch) -> None:
         """A disk has made ``batch`` durable."""

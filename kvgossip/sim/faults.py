@@ -165,13 +165,29 @@ class Faults:
     # -- one node
 
     def _crash(self, fault: Fault, duration_us: int) -> Action | None:
+        """Crash now or, more often, in the next commit; start again after a while."""
         node = self._choose_up()
         if node is None:
             return None
-        self._cluster.injected[fault] += 1
         self._cluster.excuse(node, self._cluster.scheduler.now_us + duration_us + GRACE_US)
-        self._cluster.crash(node, is_power_loss=fault is Fault.POWER_LOSS)
-        return partial(self._cluster.start, node)
+        if self._rng.random() < 0.3:
+            self._fell(node, fault)
+        else:
+            node.ambush = partial(self._fell_soon, node, fault)
+        return partial(self._recover, node)
+
+    def _fell_soon(self, node: SimNode, fault: Fault) -> None:
+        """A commit has begun: crash somewhere in the course of it."""
+        self._cluster.scheduler.after(self._rng.randrange(2 * MS), partial(self._fell, node, fault))
+
+    def _fell(self, node: SimNode, fault: Fault) -> None:
+        if node.is_up and not self._is_over:
+            self._cluster.injected[fault] += 1
+            self._cluster.crash(node, is_power_loss=fault is Fault.POWER_LOSS)
+
+    def _recover(self, node: SimNode) -> None:
+        node.ambush = None
+        self._cluster.start(node)
 
     def _refuse_commits(self, duration_us: int) -> Action | None:
         node = self._choose_up()

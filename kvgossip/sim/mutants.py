@@ -1,4 +1,4 @@
-"""The mutants: faults of one line, each with the checker that should see it.
+"""The mutants: faults of one line, each aimed at a promise.
 
 The first six are the ones that every store of this kind should fear; the others break a rule each that the
 code names. A line that changes takes its mutant along: a test asserts that each text is still there, once.

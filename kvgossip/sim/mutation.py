@@ -32,13 +32,13 @@ class MutantError(KvGossipError):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``old`` occurs once in ``path`` and becomes ``new``. ``expected``: the checker that should see it."""
+    """``old`` occurs once in ``path`` and becomes ``new``. ``promise``: the one that it is aimed at."""
 
     name: str
     path: str
     old: str
     new: str
-    expected: str
+    promise: str
 
     def source(self) -> str:
         """The file with the fault in it. Raises ``MutantError`` if the text is not there exactly once."""

@@ -12,6 +12,7 @@ from kvgossip.node.replica import NodeProfile, Replica
 from kvgossip.sim.clock import SimClock
 from kvgossip.sim.disk import SimDisk
 from kvgossip.sim.history import Operation
+from kvgossip.sim.scheduler import Action
 
 Input = Callable[[Replica, Now], None]
 
@@ -37,6 +38,8 @@ class SimNode:
     asked: dict[int, Operation] = field(default_factory=dict)
     """What clients wait for, by number; ``tickets``: those that the replica has taken."""
     tickets: dict[Ticket, Operation] = field(default_factory=dict)
+    ambush: Action | None = None
+    """What is to happen when the next commit begins."""
     is_frozen: bool = False
     backlog: list[Input] = field(default_factory=list)
     """What arrived while the node was frozen."""

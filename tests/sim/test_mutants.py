@@ -15,14 +15,14 @@ def test_the_text_that_a_mutant_replaces_is_there_exactly_once(mutant: Mutant) -
 
 
 def test_every_promise_has_a_mutant_that_breaks_it() -> None:
-    expected = {mutant.expected for mutant in MUTANTS}
-    assert {checker.__name__ for checker in CHECKERS} <= expected
+    aimed_at = {mutant.promise for mutant in MUTANTS}
+    assert {checker.__name__ for checker in CHECKERS} <= aimed_at
 
 
 def test_a_mutant_is_caught_by_the_checker_of_its_promise() -> None:
     mutant = find_mutant("acknowledged-before-commit")
     caught = try_mutant(mutant, seeds=5)
-    assert caught.promise == mutant.expected == "DurableBeforeSeen"
+    assert caught.promise == mutant.promise == "DurableBeforeSeen"
     assert f"| {mutant.name} | `node/replica.py` | DurableBeforeSeen | {caught.seed} |" in table([caught])
 
 
