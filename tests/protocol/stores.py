@@ -322,7 +322,7 @@ def mv(name: str) -> Key:
 
 
 def with_tuning(**changes: int) -> Tuning:
-    return replace(Tuning(), **changes)
+    return replace(Tuning(), **changes)  # type: ignore[arg-type, unused-ignore]
 
 
 def _offered(source: Side, offer: m.Offer) -> bytes | None:
