@@ -5,6 +5,7 @@ from node to node is a field of ``Tuning``.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 # -- the data model: the same on every node --------------------------------------------------------------
 
@@ -33,6 +34,21 @@ CHUNK_BYTES = 64 << 10
 """What one ``Chunk`` carries of a large entry."""
 
 
+class RumorDirection(StrEnum):
+    """Who begins a contact: the node with the news, the one that asks for some, or both."""
+
+    PUSH = "push"
+    PULL = "pull"
+    PUSH_PULL = "push-pull"
+
+
+class RumorTargets(StrEnum):
+    """To whom news is offered: peers not known to know it, or anybody, as in the literature."""
+
+    INFORMED = "informed"
+    UNIFORM = "uniform"
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What an operator may turn on one node without asking the others."""
@@ -57,7 +73,13 @@ class Tuning:
     # rumors (Demers et al. 1987)
     fanout: int = 4
     rumor_k: int = 2
-    """Useless contacts after which a version is no longer hot."""
+    """Useless contacts after which a version is no longer hot; with ``rumor_coin``, one in k ends it."""
+    rumor_direction: RumorDirection = RumorDirection.PUSH
+    rumor_targets: RumorTargets = RumorTargets.INFORMED
+    rumor_feedback: bool = True
+    """False is *blind*: every contact counts as a useless one."""
+    rumor_coin: bool = False
+    """Lose interest by a toss of a coin instead of by a counter."""
     rumor_coalesce_ms: int = 2
     """News starts a round after this: short against a disk's sync, long against a burst of writes."""
     rumor_interval_ms: int = 100

@@ -285,6 +285,19 @@ class Replica:
             return None
         return decode_entry(key, data), format_etag(entry_digest(self._secret.digest_seed, key, data))
 
+    def scan(
+        self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False
+    ) -> list[tuple[Key, Entry, str]]:
+        """Keys in order with their entries and versions, as ``Store.scan`` finds them; tombstones included.
+
+        Raises ``CorruptRowError``.
+        """
+        seed = self._secret.digest_seed
+        rows = self._store.scan(start, end, rows_max=rows_max, bytes_max=bytes_max, reverse=reverse)
+        return [
+            (key, decode_entry(key, data), format_etag(entry_digest(seed, key, data))) for key, data in rows
+        ]
+
     def status(self) -> Status:
         root = self._store.tree.root
         return Status(
@@ -416,6 +429,8 @@ class Replica:
                     self._merging.begin(sender, origin, message.entries, message.offers, self._corrected(now))
             case m.RumorAnswer():
                 self._rumors.handle_answer(sender, message, now_ms)
+            case m.RumorPull():
+                self._rumors.handle_pull(sender, now_ms)
             case m.ChunkAsk():
                 self._chunks.answer(sender, message, self._store.get, now_ms)
             case m.Chunk():

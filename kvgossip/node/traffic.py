@@ -9,6 +9,7 @@ KINDS: dict[type, str] = {
     m.MemberAck2: "member",
     m.RumorPush: "rumor",
     m.RumorAnswer: "rumor",
+    m.RumorPull: "rumor",
     m.ChunkAsk: "transfer",
     m.Chunk: "transfer",
     m.RootAsk: "check",

@@ -1,9 +1,11 @@
 """Rumor mongering: news is pushed to a few peers at once, and loses interest as they turn out to know it.
 
 Source: Demers, Greene, Hauser, Irish, Larson, Shenker, Sturgis, Swinehart, Terry, "Epidemic Algorithms for
-Replicated Database Maintenance" (1987), section 1.4: push, feedback, counter. The counter belongs to a
-*version* and returns to zero on a useful contact (or residue rises by half). A time-out is neither useful
-nor useless, or a partition would kill hot rumors.
+Replicated Database Maintenance" (1987), section 1.4. The default is push, feedback, counter: the counter
+belongs to a *version* and returns to zero on a useful contact (or residue rises by half). A time-out is
+neither useful nor useless, or a partition would kill hot rumors. The other variants of the paper are choices
+of policy: pull and push-pull (who begins a contact), blind (every contact counts as useless), coin (interest
+is lost with probability 1/k), uniform targets.
 
 We leave the paper in two places. A rumor is not offered to a peer that sent it or answered for it, so it is
 also over once every reachable peer is known to know it. And contacts are driven by events: fresh news is
@@ -21,12 +23,13 @@ most ``PUSHES_MAX`` pushes to one peer are unanswered; a version is in at most o
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 
-from kvgossip.config import Tuning
+from kvgossip.config import RumorDirection, RumorTargets, Tuning
 from kvgossip.model.ids import Address, Key
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.wire.messages import Carried, Offer, RumorAnswer, RumorPush
+from kvgossip.wire.messages import Carried, Offer, RumorAnswer, RumorPull, RumorPush
 
 PUSHES_MAX = 2
 TIMEOUTS_MAX = 2
@@ -81,6 +84,9 @@ class RumorMonger:
         self._peers: dict[Address, _Peer] = {}
         self._pushes: dict[int, _Push] = {}
         self._next_sequence = 1
+        self._is_informed = tuning.rumor_targets is RumorTargets.INFORMED
+        self._pulls = tuning.rumor_direction is not RumorDirection.PUSH
+        self._next_pull_ms = 0
         self._targets: Sequence[Address] = ()
         self.was_dropped = False
         """Set when a version was given up unfinished; the owner starts an exchange and clears it."""
@@ -143,15 +149,18 @@ class RumorMonger:
             rumor.knows.add(sender)
             if self._hot.get(rumor.key) is not rumor:
                 continue  # overwritten or over meanwhile
-            if was_news:
-                self.useful_count += 1
-                rumor.useless_count = 0
-            else:
-                rumor.useless_count += 1
-            if self._loses_interest(rumor):
+            self.useful_count += was_news
+            if self._loses_interest(rumor, was_news=bool(was_news)):
                 del self._hot[rumor.key]
             elif not rumor.is_scheduled:
                 self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
+        self._flush_peer(sender, now_ms)
+
+    def handle_pull(self, sender: Address, now_ms: int) -> None:
+        """``sender`` asks for news: push it what is hot and not known to be known there."""
+        for rumor in list(islice(self._hot.values(), self._tuning.batch_rows_max)):
+            if sender in self._candidates(rumor):
+                self._enqueue(rumor, sender)
         self._flush_peer(sender, now_ms)
 
     def handle_heard(self, sender: Address) -> bool:
@@ -179,9 +188,15 @@ class RumorMonger:
                     self._contact(rumor, now_ms)
         for address in list(self._peers):
             self._flush_peer(address, now_ms)
+        if self._pulls and now_ms >= self._next_pull_ms:
+            self._next_pull_ms = now_ms + self._tuning.rumor_interval_ms
+            if self._targets:
+                self._outbox.send(self._rng.choice(self._targets), RumorPull())
 
     def next_deadline_ms(self) -> int | None:
         deadlines = [due[0][0] for due in (self._due, self._due_again) if due]
+        if self._pulls:
+            deadlines.append(self._next_pull_ms)
         if self._pushes:
             # Pushes are in order of time, so the first has the earliest deadline.
             deadlines.append(next(iter(self._pushes.values())).deadline_ms)
@@ -193,15 +208,25 @@ class RumorMonger:
         for address, peer in self._peers.items():
             assert peer.pushes == sum(push.to == address for push in self._pushes.values()) <= PUSHES_MAX
         for rumor in self._hot.values():
-            assert rumor.is_scheduled or rumor.waiting, "a hot rumor that nothing will move again"
+            is_moved = rumor.is_scheduled or rumor.waiting or self._pulls
+            assert is_moved, "a hot rumor that nothing will move again"
 
     # -- policy
 
-    def _loses_interest(self, rumor: Rumor) -> bool:
+    def _loses_interest(self, rumor: Rumor, *, was_news: bool) -> bool:
+        """Judge one contact. The only place that tells feedback from blind and counter from coin."""
+        if was_news and self._tuning.rumor_feedback:
+            rumor.useless_count = 0
+            return False
+        rumor.useless_count += 1
+        if self._tuning.rumor_coin:
+            return self._rng.randrange(self._tuning.rumor_k) == 0
         return rumor.useless_count >= self._tuning.rumor_k
 
     def _candidates(self, rumor: Rumor) -> list[Address]:
-        return [a for a in self._targets if a not in rumor.knows and a not in rumor.waiting]
+        """Who may be told of a version."""
+        known = rumor.knows if self._is_informed else ()
+        return [a for a in self._targets if a not in known and a not in rumor.waiting]
 
     # -- contacts
 
@@ -214,14 +239,19 @@ class RumorMonger:
 
         While somebody is left a further round follows, or peers that do not answer would keep it from others.
         """
+        if self._tuning.rumor_direction is RumorDirection.PULL:
+            return  # it waits to be asked for
         candidates = [a for a in self._candidates(rumor) if not self._is_silent(a)]
         for address in self._rng.sample(candidates, min(self._tuning.fanout, len(candidates))):
-            rumor.waiting.add(address)
-            self._peers.setdefault(address, _Peer()).queue.append(rumor)
+            self._enqueue(rumor, address)
         if len(candidates) > self._tuning.fanout:
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
         elif not rumor.waiting:
             del self._hot[rumor.key]
+
+    def _enqueue(self, rumor: Rumor, address: Address) -> None:
+        rumor.waiting.add(address)
+        self._peers.setdefault(address, _Peer()).queue.append(rumor)
 
     def _is_silent(self, address: Address) -> bool:
         peer = self._peers.get(address)
@@ -246,7 +276,7 @@ class RumorMonger:
             item = self._load(rumor.key) if is_hot else None
             if is_hot and item is None:
                 del self._hot[rumor.key]
-            if item is None or address in rumor.knows:
+            if item is None or (address in rumor.knows and self._is_informed):
                 peer.queue.popleft()
                 self._skip(rumor, address, now_ms)
                 continue

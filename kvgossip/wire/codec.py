@@ -285,6 +285,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         (_u64, _entries, _offers),
     ),
     (21, m.RumorAnswer, lambda x: (x.sequence, x.was_news), (_u64, _any_blob)),
+    (22, m.RumorPull, lambda x: (), ()),
     (30, m.ChunkAsk, lambda x: (x.key, _b16(x.digest), x.offset), (_key, _u128, _size)),
     (31, m.Chunk, lambda x: (x.key, _b16(x.digest), x.offset, x.data), (_key, _u128, _size, _any_blob)),
     (

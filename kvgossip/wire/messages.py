@@ -110,6 +110,11 @@ class RumorAnswer:
     was_news: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class RumorPull:
+    """Tell me what is hot; answered by pushes, or by nothing if nothing is."""
+
+
 # -- transfer of large entries ---------------------------------------------------------------------------
 
 
@@ -315,6 +320,7 @@ Message = (
     | MemberAck2
     | RumorPush
     | RumorAnswer
+    | RumorPull
     | ChunkAsk
     | Chunk
     | ExchangeMessage

@@ -64,6 +64,7 @@ MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
     m.MemberAck2: st.builds(m.MemberAck2, tuples_of(members)),
     m.RumorPush: st.builds(m.RumorPush, u64, tuples_of(carried), tuples_of(offers)),
     m.RumorAnswer: st.builds(m.RumorAnswer, u64, blobs),
+    m.RumorPull: st.builds(m.RumorPull),
     m.ChunkAsk: st.builds(m.ChunkAsk, keys, u128, sizes),
     m.Chunk: st.builds(m.Chunk, keys, u128, sizes, blobs),
     m.ExchangeOpen: st.builds(m.ExchangeOpen, u64, u64, u128, u64, u128),

@@ -27,6 +27,7 @@ MESSAGES: dict[str, m.Message] = {
     "MemberAck2": m.MemberAck2((MEMBER,)),
     "RumorPush": m.RumorPush(7, (CARRIED,), (OFFER,)),
     "RumorAnswer": m.RumorAnswer(7, b"\x01\x00"),
+    "RumorPull": m.RumorPull(),
     "ChunkAsk": m.ChunkAsk(OFFER.key, OFFER.digest, 65_536),
     "Chunk": m.Chunk(OFFER.key, OFFER.digest, 65_536, b"chunk"),
     "ExchangeOpen": m.ExchangeOpen(11, 12, ROOT, 1_000, 13),
@@ -60,6 +61,7 @@ GOLDEN: dict[str, str] = {
         "11709292cf010203040506070809920701"
     ),
     "RumorAnswer": "01931507c4020100",
+    "RumorPull": "019116",
     "ChunkAsk": "01941ec40402626967c4100000000000000000000000000000fedcce00010000",
     "Chunk": "01951fc40402626967c4100000000000000000000000000000fedcce00010000c4056368756e6b",
     "ExchangeOpen": (
