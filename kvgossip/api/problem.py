@@ -23,6 +23,7 @@ class Problem(Enum):
     UNKNOWN_PARAMETER = (400, "The query holds an unknown parameter")
     BAD_PARAMETER = (400, "A parameter has a value that is not allowed")
     BAD_TTL = (400, "The time to live is not allowed")
+    BAD_CURSOR = (400, "The cursor is not one of this listing")
     BAD_PRECONDITION = (400, "A precondition is malformed")
     UNKNOWN_PATH = (404, "There is nothing at this path")
     NOT_FOUND = (404, "The key has no value on this node")

@@ -1,15 +1,15 @@
-"""Which handler answers a request: two prefixes that hold keys, and a few exact paths.
+"""Which handler answers a request: two prefixes that hold keys, their listings, and a few exact paths.
 
 The raw target decides (``api/target.py``), never a normalised path. All errors end here as problem documents.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NoReturn
 
 from aiohttp import web
 
-from kvgossip.api import cluster, faults, health, kv, mv, status
+from kvgossip.api import cluster, faults, health, kv, listing, mv, status
 from kvgossip.api.health import check_ready
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.query import Query, parse_query
@@ -28,6 +28,7 @@ _KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
     ("/v1/mv/", Kind.MV, {"GET": mv.get, "HEAD": mv.get, "PUT": mv.put, "DELETE": mv.delete}),
 )
 _KEY_PARAMETERS = {"PUT": ("ttl",)}
+_LISTINGS: Mapping[str, Kind] = {"/v1/kv": Kind.KV, "/v1/mv": Kind.MV}
 _EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/livez": {"GET": health.livez, "HEAD": health.livez},
     "/readyz": {"GET": health.readyz, "HEAD": health.readyz},
@@ -65,6 +66,12 @@ class Router:
                 key = make_key(kind, decode_name(path[len(prefix) :]))
                 check_ready(self._node)
                 return await key_handler(self._node, request, key, parameters)
+        if path in _LISTINGS:
+            if request.method not in ("GET", "HEAD"):
+                _refuse_method(request.method, ("GET", "HEAD"))
+            parameters = parse_query(query, listing.PARAMETERS)
+            check_ready(self._node)
+            return await listing.get(self._node, request, _LISTINGS[path], parameters)
         handlers = _EXACT.get(path)
         if handlers is None:
             raise ProblemError(Problem.UNKNOWN_PATH, "see the documentation for what a node answers")
@@ -75,7 +82,7 @@ class Router:
         return await handler(self._node, request)
 
 
-def _refuse_method(method: str, handlers: Mapping[str, object]) -> NoReturn:
+def _refuse_method(method: str, handlers: Collection[str]) -> NoReturn:
     allowed = ", ".join(handlers)
     raise ProblemError(
         Problem.METHOD_NOT_ALLOWED, f"{method} is not among {allowed}", headers={"Allow": allowed}
