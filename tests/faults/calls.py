@@ -72,6 +72,20 @@ def get(node: NodeProcess, key: str) -> Answer:
         client.close()
 
 
+def holds(node: NodeProcess, key: str) -> bool:
+    return get(node, key).status == 200
+
+
+def is_up(node: NodeProcess) -> bool:
+    """True if it answers, ready or not. Raises ``ClusterError`` if it has died."""
+    node.check_alive()
+    try:
+        status(node)
+    except (OSError, HTTPException):
+        return False
+    return True
+
+
 def status(node: NodeProcess) -> dict[str, Any]:
     return dict(_json(node, "/v1/status"))
 

@@ -21,7 +21,7 @@ SYNC_TAKEN_OUT = Mutant(
     path="store/rocks_open.py",
     old="self._rdict.flush_wal(True)",
     new="pass",
-    expected="this test",
+    promise="P2",
 )
 
 
