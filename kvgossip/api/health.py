@@ -6,8 +6,13 @@ from kvgossip.api.answer import Answer
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.runtime.node import Node
 
+SILENT_S_MAX = 10.0
+
 
 async def livez(node: Node, request: web.BaseRequest) -> Answer:
+    """503 if timers have not run for ``SILENT_S_MAX``; a loop that stands still answers nothing at all."""
+    if node.silent_s > SILENT_S_MAX:
+        raise ProblemError(Problem.NOT_READY, f"the event loop has been stalled for {node.silent_s:.0f} s")
     return _ok()
 
 

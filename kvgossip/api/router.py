@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from kvgossip.api import cluster, faults, health, kv, listing, mv, status
+from kvgossip.api import cluster, faults, health, kv, listing, metrics, mv, status
 from kvgossip.api.health import check_ready
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.query import Query, parse_query
@@ -32,6 +32,7 @@ _LISTINGS: Mapping[str, Kind] = {"/v1/kv": Kind.KV, "/v1/mv": Kind.MV}
 _EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/livez": {"GET": health.livez, "HEAD": health.livez},
     "/readyz": {"GET": health.readyz, "HEAD": health.readyz},
+    "/metrics": {"GET": metrics.get, "HEAD": metrics.get},
     "/v1/status": {"GET": status.get, "HEAD": status.get},
     "/v1/cluster/members": {"GET": cluster.members, "HEAD": cluster.members},
     "/v1/cluster/check": {"GET": cluster.check, "HEAD": cluster.check},

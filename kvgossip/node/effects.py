@@ -130,6 +130,13 @@ class Visible:
 
 
 @dataclass(frozen=True, slots=True)
+class Replicated:
+    """Entries from peers are visible by now; ``lags_ms``: how long ago each was written, by its stamp."""
+
+    lags_ms: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A change of state that a person may want to read in a log: one line a change, never one a round.
 
@@ -142,7 +149,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    event: Event | Visible
+    event: Event | Visible | Replicated
 
 
 Effect = Commit | Done | Send | Notify

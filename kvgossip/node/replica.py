@@ -19,9 +19,10 @@ from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import Entry
-from kvgossip.model.ids import Address, Key, StartNumber, format_id
+from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber, format_id
 from kvgossip.model.member import Member
 from kvgossip.model.secret import ClusterSecret
+from kvgossip.model.stamp import stamp_ms
 from kvgossip.model.value import Value
 from kvgossip.node.commits import explain_failure
 from kvgossip.node.convergence import ConvergenceChecks
@@ -36,6 +37,7 @@ from kvgossip.node.effects import (
     Now,
     Refusal,
     Refused,
+    Replicated,
     Send,
     Ticket,
     Visible,
@@ -242,6 +244,13 @@ class Replica:
         """The batch of the last ``Commit`` is durable."""
         staged = self._staging.finish_commit(batch)
         self._is_started = True
+        lags_ms = [
+            max(self.wall_ms(now) - stamp_ms(row.entry.stamp), 0)
+            for row in staged.rows.values()
+            if row.source is not None
+        ]
+        if lags_ms:
+            self._effects.append(Notify(Replicated(tuple(lags_ms))))
         for key, row in staged.rows.items():
             if row.becomes_hot:
                 self._rumors.make_hot(key, row.digest, row.source, now.monotonic_ms)
@@ -320,6 +329,10 @@ class Replica:
     def wall_ms(self, now: Now) -> int:
         """The wall time that stamps and expiries go by: this node's clock, or most others' if it is wrong."""
         return now.wall_ms + self._peers.offsets.correction_ms
+
+    def clock_offset_ms(self, replica: ReplicaId) -> int | None:
+        """How far the raw clock of a member is ahead of this node's; None if it never told."""
+        return self._peers.offsets.offset_ms(replica)
 
     def members(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
@@ -512,6 +525,10 @@ class Replica:
 
     def _end_job(self, job: MergeJob, now: Now) -> None:
         now_ms = now.monotonic_ms
+        if isinstance(job.origin, RumorOrigin):
+            self._count("entries_by_rumor", job.news_count)
+        else:
+            self._count("entries_by_exchange", job.news_count)
         becomes_hot = True
         match job.origin:
             case RumorOrigin(sequence):
@@ -611,8 +628,8 @@ class Replica:
         self._count("corrupt_rows")
         self._notify("row-corrupt", reason=str(error), **fields)
 
-    def _count(self, name: str) -> None:
-        self._counters[name] = self._counters.get(name, 0) + 1
+    def _count(self, name: str, by: int = 1) -> None:
+        self._counters[name] = self._counters.get(name, 0) + by
 
     def _notify(self, name: str, **fields: str | int) -> None:
         self._effects.append(Notify(Event(name, fields)))
@@ -623,6 +640,7 @@ class Replica:
             **self._traffic.counters(),
             "rumors_sent": self._rumors.sent_count,
             "rumors_useful": self._rumors.useful_count,
+            "rumors_removed": self._rumors.removed_count,
             "exchanges_completed": self._exchanges.schedule.completed_count,
             "exchanges_broken": self._exchanges.schedule.broken_count,
             "exchanges_put_off": self._exchanges.schedule.put_off_count,

@@ -92,10 +92,16 @@ class RumorMonger:
         """Set when a version was given up unfinished; the owner starts an exchange and clears it."""
         self.sent_count = 0
         self.useful_count = 0
+        self._made_hot_count = 0
 
     @property
     def hot_count(self) -> int:
         return len(self._hot)
+
+    @property
+    def removed_count(self) -> int:
+        """Versions that are no longer hot: known by enough, overwritten or given up."""
+        return self._made_hot_count - len(self._hot)
 
     @property
     def unshared_count(self) -> int:
@@ -125,6 +131,7 @@ class RumorMonger:
             if source is not None:
                 old.knows.add(source)
             return
+        self._made_hot_count += 1
         rumor = Rumor(key, version, set() if source is None else {source})
         self._hot[key] = rumor
         self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)

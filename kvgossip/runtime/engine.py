@@ -26,6 +26,7 @@ from kvgossip.node.effects import (
     Notify,
     Refusal,
     Refused,
+    Replicated,
     Result,
     Send,
     Ticket,
@@ -34,6 +35,7 @@ from kvgossip.node.effects import (
 from kvgossip.node.replica import Replica
 from kvgossip.runtime.clock import read_now
 from kvgossip.runtime.log import Log
+from kvgossip.runtime.measures import Measures
 from kvgossip.runtime.trace import Trace
 from kvgossip.runtime.transport import Transport
 from kvgossip.runtime.writer import StoreWriter
@@ -49,7 +51,9 @@ P = ParamSpec("P")
 class Engine:
     """See the module. ``attach`` a transport before ``start``."""
 
-    def __init__(self, replica: Replica, store: Store, log: Log, trace: Trace | None) -> None:
+    def __init__(
+        self, replica: Replica, store: Store, log: Log, trace: Trace | None, measures: Measures
+    ) -> None:
         self.is_started = False
         """True once the identity of this start is durable."""
         self.internal_errors = 0
@@ -58,7 +62,8 @@ class Engine:
         self._log = log
         self._trace = trace
         self._loop = asyncio.get_running_loop()
-        self._writer = StoreWriter(store, self._handle_write_ended)
+        self._writer = StoreWriter(store, self._handle_write_ended, measures.commit_duration)
+        self._replication_lag = measures.replication_lag
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[Ticket, asyncio.Future[Result]] = {}
@@ -198,6 +203,9 @@ class Engine:
             case Notify(Visible(dots=dots)):
                 if self._trace is not None:
                     self._trace.note_visible(dots)
+            case Notify(Replicated(lags_ms)):
+                for lag_ms in lags_ms:
+                    self._replication_lag.observe(lag_ms / 1_000)
             case Notify(Event() as event):
                 self._write_event(event)
 

@@ -84,6 +84,11 @@ class Link:
         """True if nothing came since something was written."""
         return self._silent_since_s is not None
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """As the kernel measured it; None where it does not tell."""
+        return tcp.read_round_trip_s(self._sock.tcp_socket)
+
     async def run(self) -> None:
         """Carry frames until the link ends. Never raises, but for cancellation."""
         writer = asyncio.create_task(self._write())

@@ -44,7 +44,9 @@ _WARNINGS = frozenset(
         "writes-reissued",
     )
 )
-_ERRORS = frozenset(("commit-failed", "copy-found", "internal-error", "log-lost", "row-corrupt", "stop-hung"))
+_ERRORS = frozenset(
+    ("commit-failed", "copy-found", "internal-error", "log-lost", "loop-stalled", "row-corrupt", "stop-hung")
+)
 
 
 def level_of(event_name: str) -> Level:

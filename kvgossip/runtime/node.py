@@ -26,10 +26,12 @@ from kvgossip.runtime.engine import Engine
 from kvgossip.runtime.faults import Faults
 from kvgossip.runtime.handshake import INSTANCE_BYTES, Hello
 from kvgossip.runtime.log import Log
+from kvgossip.runtime.measures import Measures
 from kvgossip.runtime.seeds import Seeds
 from kvgossip.runtime.settings import Settings, SettingsError
 from kvgossip.runtime.trace import Trace
 from kvgossip.runtime.transport import Handlers, Transport
+from kvgossip.runtime.watchdog import Watchdog
 from kvgossip.runtime.websocket import bind
 from kvgossip.store.memory import MemoryStore
 from kvgossip.store.rocks import RocksStore
@@ -62,6 +64,8 @@ class Node:
         self._owns_log = log is None
         self._log = log or Log(node=settings.node, cluster=settings.cluster)
         self._rng = Random(urandom(32))
+        self.measures = Measures()
+        self._watchdog = Watchdog(self._log.write, self.measures.loop_lag)
         self._seeds = Seeds(settings.seeds, self._log.write)
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
@@ -108,7 +112,17 @@ class Node:
             **self.replica.status().counters,
             **self._transport.counters(),
             "internal_errors": self._running().internal_errors,
+            "loop_stalls": self._watchdog.stall_count,
         }
+
+    def round_trips_s(self) -> dict[Address, float]:
+        """To each peer with an open link."""
+        return self._transport.round_trips_s()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the event loop has done nothing that was due: next to 0 on a healthy node."""
+        return self._watchdog.silent_s
 
     # -- start and stop
 
@@ -128,9 +142,10 @@ class Node:
             address = self.settings.peer_address(sock.getsockname()[1])
             self.replica = self._make_replica(address)
             undo.pop_all()
-        engine = self._engine = Engine(self.replica, self._store, self._log, self._trace)
+        engine = self._engine = Engine(self.replica, self._store, self._log, self._trace, self.measures)
         self._transport = self._make_transport(address, engine)
         engine.attach(self._transport)
+        self._watchdog.start()
         await self._transport.start(sock)
         self._tasks.append(asyncio.create_task(self._resolve_seeds(engine)))
         if self._trace is not None:
@@ -163,6 +178,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.stop()
         await self._transport.stop()
         if await engine.stop(WRITER_TIMEOUT_S):
             self._store.close()

@@ -20,6 +20,7 @@ NOTSENT_BYTES_MAX = 128 << 10
 _INFO_BYTES = 160
 _UNACKED = Struct("I")
 _UNACKED_AT = 24
+_ROUND_TRIP_AT = 68
 _COUNTERS = Struct("QQ")
 _COUNTERS_AT = 120
 _NOTSENT_AT = 144
@@ -59,15 +60,29 @@ def tune(sock: Socket | None) -> None:
 
 def read_progress(sock: Socket | None) -> Progress | None:
     """None where the platform does not tell, or the connection is gone."""
+    info = _read_info(sock)
+    if info is None:
+        return None
+    (unacked,) = _UNACKED.unpack_from(info, _UNACKED_AT)
+    (notsent,) = _UNACKED.unpack_from(info, _NOTSENT_AT)
+    acked, received = _COUNTERS.unpack_from(info, _COUNTERS_AT)
+    return Progress(bytes_received=received, bytes_acked=acked, is_backlogged=bool(unacked or notsent))
+
+
+def read_round_trip_s(sock: Socket | None) -> float | None:
+    """The kernel's smoothed round-trip time; None where the platform does not tell."""
+    info = _read_info(sock)
+    if info is None:
+        return None
+    (round_trip_us,) = _UNACKED.unpack_from(info, _ROUND_TRIP_AT)
+    return float(round_trip_us) / 1_000_000
+
+
+def _read_info(sock: Socket | None) -> bytes | None:
     if sys.platform != "linux" or sock is None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
     except (OSError, ValueError):  # uvloop's word for a closed one
         return None
-    if len(info) < _NOTSENT_AT + _UNACKED.size:
-        return None
-    (unacked,) = _UNACKED.unpack_from(info, _UNACKED_AT)
-    (notsent,) = _UNACKED.unpack_from(info, _NOTSENT_AT)
-    acked, received = _COUNTERS.unpack_from(info, _COUNTERS_AT)
-    return Progress(bytes_received=received, bytes_acked=acked, is_backlogged=bool(unacked or notsent))
+    return info if len(info) >= _NOTSENT_AT + _UNACKED.size else None

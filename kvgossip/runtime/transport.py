@@ -124,6 +124,12 @@ class Transport:
         """True if a frame waits for a link that is open or being opened."""
         return any(peer.queue and (peer.link or peer.is_dialling) for peer in self._peers.values())
 
+    def round_trips_s(self) -> dict[Address, float]:
+        """Of each open link, where the platform tells it."""
+        links = [peer.link for peer in self._peers.values() if peer.link is not None]
+        told = {link.peer.address: link.round_trip_s for link in links}
+        return {address: round_trip_s for address, round_trip_s in told.items() if round_trip_s is not None}
+
     def counters(self) -> dict[str, int]:
         """Totals since the start, by stable names."""
         return {

@@ -8,16 +8,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 
 from kvgossip.errors import OutcomeUnknownError, StoreError
+from kvgossip.runtime.histogram import Histogram
 from kvgossip.store.base import Batch, Store
 
 
 class StoreWriter:
     """Performs ``store.write`` for each batch and calls ``report`` on the event loop when it has ended."""
 
-    def __init__(self, store: Store, report: Callable[[Batch, StoreError | None], None]) -> None:
+    def __init__(
+        self, store: Store, report: Callable[[Batch, StoreError | None], None], durations_s: Histogram
+    ) -> None:
+        """``durations_s`` is told how long each write took, failed ones too."""
         self._store = store
+        self._durations_s = durations_s
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._mailbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -35,7 +41,9 @@ class StoreWriter:
 
     def _run(self) -> None:
         while (batch := self._mailbox.get()) is not None:
+            started_s = monotonic()
             error = self._write(batch)
+            self._durations_s.observe(monotonic() - started_s)
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer
                 self._loop.call_soon_threadsafe(self._report, batch, error)
 
