@@ -53,9 +53,14 @@ class Reissue:
         return self._position is None
 
     def step(self) -> None:
-        """Stage what the next rows need. Raises ``CorruptRowError``; the step can be taken again."""
+        """Stage what the next rows need.
+
+        Raises ``CorruptRowError``: rows cannot be read, so the walk is over, and writes of this start among
+        them and behind them keep their old dots.
+        """
         assert self._position is not None
-        rows = self._store.scan(self._position, _END, rows_max=STEP_ROWS, bytes_max=STEP_BYTES)
+        at, self._position = self._position, None
+        rows = self._store.scan(at, _END, rows_max=STEP_ROWS, bytes_max=STEP_BYTES)
         for row in rows:
             self._reissue_if_old(row.key)
         self._position = Key(rows[-1].key + b"\x00") if rows else None

@@ -15,18 +15,15 @@ from random import Random
 import kvgossip
 from kvgossip.config import STAMP_MS_MAX, Tuning
 from kvgossip.errors import CorruptRowError, RemoteError, StoreError
-from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber, format_id
-from kvgossip.model.member import Member
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.stamp import stamp_ms
 from kvgossip.model.value import Value
 from kvgossip.node.commits import explain_failure
 from kvgossip.node.convergence import ConvergenceChecks
-from kvgossip.node.copies import OldDots, Reissue
+from kvgossip.node.copies import Reissue
 from kvgossip.node.effects import (
     Commit,
     Condition,
@@ -47,7 +44,9 @@ from kvgossip.node.identity import next_identity
 from kvgossip.node.leaving import Leaving
 from kvgossip.node.local_writes import NO_CONDITION, format_etag, stage_write
 from kvgossip.node.merging import Merging
+from kvgossip.node.myself import Myself
 from kvgossip.node.peers import WITHOUT_WORD, Peers
+from kvgossip.node.rows import Rows
 from kvgossip.node.staging import Staged, Staging
 from kvgossip.node.status import MemberRoot, MemberStatus, Status
 from kvgossip.node.traffic import Traffic
@@ -101,7 +100,7 @@ class Replica:
         self._store = store
         self._secret = secret
         self._rng = rng
-        self._identity = next_identity(store, rng, start_number, is_new_replica=is_new_replica)
+        identity = next_identity(store, rng, start_number, is_new_replica=is_new_replica)
         self._is_started = False
         self._read_only_because: str | None = None
         self._next_ticket = 1
@@ -110,13 +109,12 @@ class Replica:
         self._traffic = Traffic()
         seed = secret.digest_seed
         self._outbox = outbox = Outbox()
-        self._staging = Staging(store, replica=self._identity.replica, digest_seed=seed, tuning=tuning)
-        self._counter_at_start = self._staging.own_counter
-        self._counter_told = self._counter_at_start
-        """The greatest own counter that anybody can have heard of; see ``shows_copy``."""
+        self._rows = Rows(store, digest_seed=seed, inline_bytes_max=tuning.inline_bytes_max)
+        self._staging = Staging(store, replica=identity.replica, digest_seed=seed, tuning=tuning)
+        self._me = Myself(identity, self._staging, name=profile.name, peer=profile.peer, api=profile.api)
         self._reissue: Reissue | None = None
         self._peers = Peers(
-            self._my_record(),
+            self._me.record(),
             store,
             self._staging,
             tuning=tuning,
@@ -129,13 +127,13 @@ class Replica:
         self._transfers = Transfers(tuning, seed, outbox)
         self._chunks = ChunkServer(seed, outbox)
         self._merging = Merging(self._staging, self._transfers, self._rumors, seed)
-        self._merging.counter_at_start = self._counter_at_start
+        self._merging.counter_at_start = self._me.counter_at_start
         self._exchanges = Exchanges(
             store,
             self._staging,
             self._merging,
             me=profile.peer,
-            load=self._load,
+            load=self._rows.load,
             tuning=tuning,
             rng=rng,
             outbox=outbox,
@@ -143,7 +141,7 @@ class Replica:
         )
         self._leaving = Leaving(self._peers.membership, self._rumors)
         self._checks = ConvergenceChecks(self._peers.membership, self._peers.acquaintances.replica_at, outbox)
-        self._stage_identity()
+        self._me.stage()
 
     # -- inputs: clients
 
@@ -226,7 +224,7 @@ class Replica:
     def handle_connected(self, to: Address, now: Now) -> None:
         """There is a new connection with ``to``, whoever opened it."""
         if self._is_started:
-            self._peers.acquaintances.greet(to, self._known_me())
+            self._peers.acquaintances.greet(to, self._me.known())
             self._settle(now)
 
     def handle_send_failed(self, to: Address, now: Now) -> None:
@@ -273,7 +271,7 @@ class Replica:
         if any(isinstance(job.origin, FetchOrigin) for job in dropped_jobs):
             self._exchanges.break_off()
         if not failure.is_final:
-            self._stage_identity()
+            self._me.stage()
             self._peers.stage_all()
         self._settle(now)
 
@@ -281,18 +279,14 @@ class Replica:
 
     def get(self, key: Key) -> Entry | None:
         """Raises ``CorruptRowError``."""
-        data = self._store.get(key)
-        return None if data is None else decode_entry(key, data)
+        return self._rows.get(key)
 
     def read(self, key: Key) -> tuple[Entry, str] | None:
         """An entry and its version, which is the same on every node that holds the same.
 
         Raises ``CorruptRowError``.
         """
-        data = self._store.get(key)
-        if data is None:
-            return None
-        return decode_entry(key, data), format_etag(entry_digest(self._secret.digest_seed, key, data))
+        return self._rows.read(key)
 
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False
@@ -301,11 +295,7 @@ class Replica:
 
         Raises ``CorruptRowError``.
         """
-        seed = self._secret.digest_seed
-        rows = self._store.scan(start, end, rows_max=rows_max, bytes_max=bytes_max, reverse=reverse)
-        return [
-            (key, decode_entry(key, data), format_etag(entry_digest(seed, key, data))) for key, data in rows
-        ]
+        return self._rows.scan(start, end, rows_max=rows_max, bytes_max=bytes_max, reverse=reverse)
 
     def status(self) -> Status:
         root = self._store.tree.root
@@ -313,9 +303,9 @@ class Replica:
             name=self._profile.name,
             cluster=self._secret.cluster,
             software=kvgossip.__version__,
-            replica=self._identity.replica,
-            generation=self._identity.generation,
-            start_number=self._identity.start_number,
+            replica=self._me.identity.replica,
+            generation=self._me.identity.generation,
+            start_number=self._me.identity.start_number,
             root=format_etag(root.sum),
             entry_count=root.row_count,
             clock=self._staging.committed_clock,
@@ -398,7 +388,7 @@ class Replica:
         return ticket
 
     def _refusal(self, context: VersionVector | None) -> Refused | None:
-        me = self._identity.replica
+        me = self._me.identity.replica
         if context is not None and context.counter(me) > self._staging.own_counter:
             self._found_copy("a client's context names writes of this replica that it does not hold")
         if self._read_only_because is not None:
@@ -421,7 +411,7 @@ class Replica:
             return
         if not self._peers.accepts(sender, message):
             self._count("frames_before_hello")
-            self._peers.acquaintances.greet(sender, self._known_me())
+            self._peers.acquaintances.greet(sender, self._me.known())
             return
         if self._rumors.handle_heard(sender):
             self._exchanges.schedule.want(sender, now_ms)
@@ -461,11 +451,11 @@ class Replica:
 
     def _take_hello(self, sender: Address, hello: m.Hello, now: Now) -> None:
         is_new, copied = self._peers.receive_hello(
-            sender, hello, self._known_me(), counter_told=self._counter_told
+            sender, hello, self._me.known(), counter_told=self._me.counter_told
         )
         if copied is not None:
             self._found_copy(copied)
-            self._peers.acquaintances.greet(sender, self._known_me())
+            self._peers.acquaintances.greet(sender, self._me.known())
         if is_new:
             self._exchanges.handle_new_start(sender)
         self._peers.handle_heard(sender, now.monotonic_ms)
@@ -507,9 +497,9 @@ class Replica:
             self._answer(answered, now)
             self._exchanges.schedule.handle_progress(now_ms)
         for to, message in self._outbox.take():
-            for ready in self._peers.outgoing(to, message, self._known_me()):
+            for ready in self._peers.outgoing(to, message, self._me.known()):
                 if not isinstance(ready, WITHOUT_WORD):
-                    self._counter_told = self._staging.committed_clock.greatest(self._identity.replica)
+                    self._me.note_told()
                 if isinstance(ready, m.MemberSyn | m.MemberAck):
                     ready = replace(ready, wall_ms=min(now.wall_ms, STAMP_MS_MAX))
                 data = codec.encode(ready)
@@ -558,68 +548,37 @@ class Replica:
         correction_ms = self._peers.offsets.correction_ms
         return now if correction_ms == 0 else Now(now.monotonic_ms, now.wall_ms + correction_ms)
 
-    def _stage_identity(self) -> None:
-        for name, data in self._identity.records().items():
-            self._staging.stage_meta(name, data)
-
-    def _my_record(self) -> Member:
-        return Member(
-            replica=self._identity.replica,
-            generation=self._identity.generation,
-            version=1,
-            name=self._profile.name,
-            peer=self._profile.peer,
-            api=self._profile.api,
-            software=kvgossip.__version__,
-        )
-
-    def _known_me(self) -> m.Known:
-        identity = self._identity
-        counter = self._staging.committed_clock.greatest(identity.replica)
-        return m.Known(identity.replica, identity.generation, identity.start_number, counter)
-
     def _my_root(self) -> MemberRoot:
         root = self._store.tree.root
         clock_hash = format_etag(self._staging.committed_clock_hash)
-        replica, name = self._identity.replica, self._profile.name
+        replica, name = self._me.identity.replica, self._profile.name
         return MemberRoot(replica, name, "alive", format_etag(root.sum), root.row_count, clock_hash)
 
     def _found_copy(self, how: str) -> None:
         """This data directory is a copy of another: go on as a new replica (see ``node/copies.py``)."""
         if self._read_only_because is not None or self._reissue is not None:
             return
-        old = OldDots(self._identity.replica, self._counter_at_start)
-        self._identity = self._identity.renewed(self._rng)
-        self._counter_at_start = self._counter_told = 0
-        self._notify("copy-found", reason=how, replica=format_id(self._identity.replica))
-        self._staging.renew_replica(self._identity.replica, counter_at_start=old.counter)
+        old = self._me.renew(self._rng)
+        self._notify("copy-found", reason=how, replica=format_id(self._me.identity.replica))
         self._merging.counter_at_start = 0
-        self._stage_identity()
-        self._peers.handle_new_identity(self._my_record())
+        self._peers.handle_new_identity(self._me.record())
         self._exchanges.break_off()
         self._reissue = Reissue(self._store, self._staging, old)
 
     def _step_reissue(self, reissue: Reissue) -> None:
         if not reissue.is_over:
-            reissue.step()
+            try:
+                reissue.step()
+            except CorruptRowError as error:
+                self._note_corrupt_row(error)
         elif self._staging.is_idle:
             self._notify("writes-reissued", entries=reissue.reissued_count)
             self._reissue = None
 
-    def _load(self, key: Key) -> m.Carried | m.Offer | None:
-        """The committed entry of a key as it travels."""
-        data = self._store.get(key)
-        if data is None:
-            return None
-        if len(data) <= self._tuning.inline_bytes_max:
-            return m.Carried(key, data)
-        digest = entry_digest(self._secret.digest_seed, key, data)
-        return m.Offer(key, digest, len(data), decode_entry(key, data).dots())
-
     def _load_hot(self, key: Key) -> m.Carried | m.Offer | None:
         """The same for a rumor, which is over if its row cannot be read: exchanges repair the row."""
         try:
-            return self._load(key)
+            return self._rows.load(key)
         except CorruptRowError as error:
             self._note_corrupt_row(error)
             return None

@@ -17,12 +17,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "own-write-gossiped-before-commit",
         "node/replica.py",
-        '''        """The committed entry of a key as it travels."""
-        data = self._store.get(key)
-''',
-        '''        """The committed entry of a key as it travels."""
-        data = row.data if (row := self._staging._staged_row(key)) else self._store.get(key)
-''',
+        "            return self._rows.load(key)\n",
+        "            staged = self._staging._staged_row(key)\n"
+        "            return m.Carried(key, staged.data) if staged else self._rows.load(key)\n",
         "DurableBeforeSeen",
     ),
     Mutant(
@@ -57,14 +54,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "read-shows-what-is-staged",
         "node/replica.py",
-        '''        """Raises ``CorruptRowError``."""
-        data = self._store.get(key)
-        return None if data is None else decode_entry(key, data)
-''',
-        '''        """Raises ``CorruptRowError``."""
-        data = self._store.get(key)
-        return self._staging.lookup(key)
-''',
+        "        return self._rows.get(key)\n",
+        "        return self._staging.lookup(key)\n",
         "DurableBeforeSeen",
     ),
     Mutant(

@@ -115,7 +115,7 @@ class Hand:
     def meet(self, other: "Hand") -> None:
         """Both have said Hello."""
         for one, two in ((self, other), (other, self)):
-            one.receive(two, m.Hello(two.replica._known_me(), one.replica._known_me(), True))
+            one.receive(two, m.Hello(two.replica._me.known(), one.replica._me.known(), True))
             one.take_messages()
 
     def advance(self, ms: int) -> None:

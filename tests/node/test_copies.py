@@ -121,7 +121,7 @@ def test_contexts_of_clients_go_on_after_the_id_has_changed() -> None:
 
 def test_data_waits_for_the_word_of_a_stranger() -> None:
     one, two = Hand("n1"), Hand("n2")
-    one.receive(two, m.Hello(two.replica._known_me(), None, has_your_word=False))
+    one.receive(two, m.Hello(two.replica._me.known(), None, has_your_word=False))
     one.take_messages()
     item = m.Carried(kv("a"), b"")
     one.receive(two, m.RumorPush(1, (item,), ()))

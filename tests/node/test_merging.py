@@ -14,7 +14,7 @@ from tests.node.hand import WALL_MS, Hand, kv, mv, roots, run
 
 
 def carried(hand: Hand, key: bytes) -> m.Carried:
-    item = hand.replica._load(key)  # type: ignore[arg-type]
+    item = hand.replica._rows.load(key)  # type: ignore[arg-type]
     assert isinstance(item, m.Carried)
     return item
 
