@@ -1,25 +1,25 @@
 """Arguments that several commands share."""
 
 import argparse
-import os
 from typing import TypeAlias
 
 DEFAULT_URL = "http://127.0.0.1:7700"
+OUTPUTS = ("table", "json", "plain")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("KVGOSSIP_URL") or DEFAULT_URL,
-        help=f"the node to talk to (KVGOSSIP_URL, else {DEFAULT_URL})",
-    )
+    parser.add_argument("--url", default=DEFAULT_URL, help=f"the node to talk to (default: {DEFAULT_URL})")
+
+
+def add_mv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mv", action="store_true", help="mv keys: concurrent values are kept as siblings")
 
 
 def add_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", metavar="KEY")
-    parser.add_argument("--mv", action="store_true", help="an mv key: concurrent values are kept as siblings")
+    add_mv(parser)
 
 
 def add_context(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,22 @@ def add_context(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=OUTPUTS,
+        default=default,
+        help=f"for people, for programs, or one item a line, cells parted by tabs (default: {default})",
+    )
+
+
 def check_context(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Ends with a usage error."""
     if arguments.context is not None and not arguments.mv:
         parser.error("--context goes with --mv: kv keys have none")
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Several, parted by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -7,11 +7,17 @@ from kvgossip.cli.exit_code import ExitCode
 
 
 def add_command(commands: Commands) -> None:
-    parser = commands.add_parser("delete", help="delete one key")
+    parser = commands.add_parser(
+        "delete",
+        help="delete one key",
+        description="Of an mv key without --context, deletes what the node holds now; the new context goes to"
+        " stdout.",
+        epilog="example: kvgossip delete flags/dark-mode",
+    )
     add_key(parser)
     add_context(parser)
     add_url(parser)
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:

@@ -17,7 +17,9 @@ from kvgossip.cli.exit_code import CommandError, ExitCode
 
 
 def add_command(commands: Commands) -> None:
-    parser = commands.add_parser("load", help="put every file below a directory")
+    parser = commands.add_parser(
+        "load", help="put every file below a directory", epilog="example: kvgossip load ./site www"
+    )
     parser.add_argument("directory", metavar="DIR", type=Path)
     parser.add_argument("prefix", metavar="PREFIX", help="what the keys begin with; '' for nothing")
     add_url(parser)

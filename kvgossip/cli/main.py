@@ -11,14 +11,20 @@ from collections.abc import Sequence
 
 from kvgossip import __version__
 from kvgossip.cli import check, delete, get, load, members, put, serve, sim, status
+from kvgossip.cli.configuration import complete, configure, print_config
 from kvgossip.cli.demo import command as demo
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     try:
+        found = configure(parser, arguments, os.environ)
+        if arguments.print_config:
+            print_config(found, arguments.find_defaults() if "find_defaults" in arguments else {})
+            return ExitCode.OK
         code: ExitCode = arguments.run(arguments)
         sys.stdout.flush()
     except CommandError as error:
@@ -32,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kvgossip",
         description="A leaderless key-value store in which every node answers alone and all nodes converge.",
@@ -43,4 +49,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (serve, put, get, delete, load, members, status, check, demo, sim):
         command.add_command(commands)
+    complete(parser)
     return parser

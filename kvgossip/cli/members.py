@@ -2,22 +2,31 @@
 
 import argparse
 
-from kvgossip.cli.arguments import Commands, add_url
+from kvgossip.cli.arguments import Commands, add_output, add_url
 from kvgossip.cli.exit_code import ExitCode
 
 
 def add_command(commands: Commands) -> None:
-    parser = commands.add_parser("members", help="who is in the cluster, as the node sees it")
+    parser = commands.add_parser(
+        "members",
+        help="who is in the cluster, as the node sees it",
+        epilog="example: kvgossip members -o plain",
+    )
+    add_output(parser, "table")
     add_url(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     from kvgossip.cli.client import Client
-    from kvgossip.cli.table import print_table
+    from kvgossip.cli.output import print_json, print_rows
 
-    members = Client(arguments.url).expect("GET", "/v1/cluster/members")["members"]
+    answer = Client(arguments.url).expect("GET", "/v1/cluster/members")
+    members = answer["members"]
     assert isinstance(members, list)
+    if arguments.output == "json":
+        print_json(answer)
+        return ExitCode.OK
     header = ("NODE", "STATE", "HEARD", "PEER", "API", "REPLICA", "GENERATION", "SOFTWARE")
     rows = [
         (
@@ -32,7 +41,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         )
         for member in members
     ]
-    print_table(header, rows)
+    print_rows(arguments.output, header, rows)
     return ExitCode.OK
 
 

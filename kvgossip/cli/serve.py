@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvgossip.cli.arguments import Commands
+from kvgossip.cli.arguments import Commands, addresses
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ OPEN_FILES_MAX = 16_384
 
 
 def add_command(commands: Commands) -> None:
-    parser = commands.add_parser("serve", help="run one node", argument_default=argparse.SUPPRESS)
+    parser = commands.add_parser(
+        "serve",
+        help="run one node",
+        epilog="example: kvgossip serve --data-dir /var/lib/kvgossip --seeds n1.example:7701",
+        argument_default=argparse.SUPPRESS,
+    )
     add = parser.add_argument
     add("--node", metavar="NAME", help="what people call this node (default: the name of the host)")
     add("--cluster", metavar="NAME", help="the cluster it belongs to (default: kvgossip)")
@@ -31,7 +36,7 @@ def add_command(commands: Commands) -> None:
     add(
         "--seeds",
         metavar="HOST:PORT,...",
-        type=_addresses,
+        type=addresses,
         help="peer listeners to join through (default: none)",
     )
     add("--data-dir", metavar="DIR", type=Path, help="where the data is kept (default: in memory only)")
@@ -45,16 +50,30 @@ def add_command(commands: Commands) -> None:
         type=Path,
         help="write when each write became readable here, for benchmarks",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, find_defaults=find_defaults)
+
+
+def find_defaults() -> dict[str, object]:
+    """What ``Settings`` has where nothing is said."""
+    from dataclasses import fields
+
+    from kvgossip.runtime.settings import Settings
+
+    alone = Settings()
+    return {field.name: getattr(alone, field.name) for field in fields(Settings)}
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
+    from dataclasses import fields
+
+    from kvgossip.config import Tuning
     from kvgossip.runtime.loop import run as run_loop
     from kvgossip.runtime.settings import Settings, SettingsError
 
-    given = {name: value for name, value in vars(arguments).items() if name != "run"}
+    names = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
     try:
-        settings = Settings(**given)
+        settings = Settings(**{**given, "tuning": Tuning(**arguments.tuning)})
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     _raise_file_limit()
@@ -129,7 +148,3 @@ def _raise_file_limit() -> None:
     wanted = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(OPEN_FILES_MAX, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

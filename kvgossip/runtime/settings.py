@@ -4,11 +4,11 @@ Every field has a default that works alone: a node on loopback, without peers, t
 values come from (flags, environment, file) is the command line's business.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from socket import gethostname
 
-from kvgossip.config import Tuning
+from kvgossip.config import FRAME_BYTES_MAX, Tuning
 from kvgossip.errors import LocalError
 from kvgossip.model.ids import Address
 from kvgossip.model.member import NODE_NAME_CHARS_MAX
@@ -64,6 +64,7 @@ class Settings:
             raise SettingsError(f"seeds: {len(self.seeds)} are given, at most {SEEDS_MAX} are allowed")
         for seed in self.seeds:
             _check_reachable("seeds", seed)
+        _check_tuning(self.tuning)
 
     def peer_address(self, port: int | None = None) -> Address:
         """What this node tells its peers to dial. ``port`` is the bound one, if the system chose it."""
@@ -96,6 +97,19 @@ def _check_name(setting: str, text: str, chars_max: int) -> None:
     if not 0 < len(text) <= chars_max or not text.isprintable() or text != text.strip():
         raise SettingsError(
             f"{setting}: {text!r} is no name: 1 to {chars_max} printable characters are allowed"
+        )
+
+
+def _check_tuning(tuning: Tuning) -> None:
+    for tunable in fields(Tuning):
+        value = getattr(tuning, tunable.name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+            raise SettingsError(f"tuning {tunable.name}: {value} is not above 0")
+    batch_bytes_max = tuning.batch_bytes_max + tuning.inline_bytes_max
+    if batch_bytes_max > FRAME_BYTES_MAX // 2:
+        raise SettingsError(
+            f"tuning batch_bytes_max and inline_bytes_max are {batch_bytes_max:,} together: a frame of"
+            f" {FRAME_BYTES_MAX:,} bytes must hold them and their framing, so at most half of it is allowed"
         )
 
 

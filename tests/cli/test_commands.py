@@ -1,7 +1,6 @@
 """One-shot commands: what they print and how they end."""
 
 import io
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,7 +103,10 @@ def test_siblings_end_with_6_and_a_context_resolves_them(run: Run, capfdbinary: 
     capfdbinary.readouterr()
     assert run("get", "--mv", "cli/mv") == ExitCode.CONFLICT
     out, err = capfdbinary.readouterr()
-    assert len(json.loads(out)) == 2
+    first, value, second, other = out.decode().splitlines()
+    assert first.startswith("--- 1 of 2: text/plain; charset=utf-8, 1 bytes, dot ")
+    assert second.startswith("--- 2 of 2: ")
+    assert {value, other} == {"1", "2"}
     context = err.decode().removeprefix("context: ").strip()
     assert run("put", "--mv", "cli/mv", "--value", "3", "--context", context) == ExitCode.OK
     context = capfdbinary.readouterr().out.decode().strip()
@@ -112,6 +114,49 @@ def test_siblings_end_with_6_and_a_context_resolves_them(run: Run, capfdbinary: 
     assert capfdbinary.readouterr().out == b"3"
     assert run("delete", "--mv", "cli/mv", "--context", context) == ExitCode.OK
     assert run("get", "--mv", "cli/mv") == ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("source", ["argument", "file", "stdin"])
+def test_resolve_writes_with_the_context_of_what_was_read(
+    run: Run, capfdbinary: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    key = f"cli/resolve/{source}"
+    for value in ("milk", "eggs"):
+        run("put", "--mv", key, "--value", value)
+    (tmp_path / "both.txt").write_text("both")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"both")))
+    text = {"argument": "both", "file": f"@{tmp_path}/both.txt", "stdin": "-"}[source]
+    capfdbinary.readouterr()
+    assert run("get", "--mv", key, "--resolve", text) == ExitCode.OK
+    out, _ = capfdbinary.readouterr()
+    assert b"milk\n" in out
+    assert b"eggs\n" in out
+    assert run("get", "--mv", key) == ExitCode.OK
+    assert capfdbinary.readouterr().out == b"both"
+
+
+def test_resolve_ends_with_6_if_others_wrote_meanwhile(
+    run: Run, served: Served, monkeypatch: pytest.MonkeyPatch, capfdbinary: Captured
+) -> None:
+    run("put", "--mv", "cli/race", "--value", "a")
+
+    class Stdin(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            served.put("/v1/mv/cli/race", b"b")
+            return super().read(size)
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Stdin(b"c")))
+    assert run("get", "--mv", "cli/race", "--resolve", "-") == ExitCode.CONFLICT
+    assert b"others wrote at the same time" in capfdbinary.readouterr().err
+
+
+def test_resolve_brings_back_a_deleted_key_and_needs_mv(run: Run) -> None:
+    run("put", "--mv", "cli/again", "--value", "x")
+    run("delete", "--mv", "cli/again")
+    assert run("get", "--mv", "cli/again", "--resolve", "y") == ExitCode.OK
+    with pytest.raises(SystemExit) as end:
+        run("get", "cli/again", "--resolve", "y")
+    assert end.value.code == ExitCode.USAGE
 
 
 def test_a_forged_context_is_a_failure(run: Run, capfdbinary: Captured) -> None:

@@ -5,6 +5,7 @@ from socket import gethostname
 
 import pytest
 
+from kvgossip.config import Tuning
 from kvgossip.runtime.endpoint import Endpoint, EndpointError
 from kvgossip.runtime.settings import Settings, SettingsError
 
@@ -92,3 +93,12 @@ def test_a_secret_is_read_without_its_newline_and_not_if_short(tmp_path: Path) -
             Settings(secret_file=file).read_secret()
     with pytest.raises(SettingsError, match="cannot be read"):
         Settings(secret_file=tmp_path / "missing").read_secret()
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [Tuning(fanout=0), Tuning(rumor_k=-1), Tuning(batch_bytes_max=1 << 20), Tuning(inline_bytes_max=1 << 19)],
+)
+def test_tuning_that_a_node_could_not_work_with_is_refused(tuning: Tuning) -> None:
+    with pytest.raises(SettingsError, match="tuning"):
+        Settings(tuning=tuning)
