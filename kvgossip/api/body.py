@@ -22,17 +22,21 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 
 async def read_value(request: web.BaseRequest) -> Value:
     """The value that a PUT carries. Raises ``ProblemError`` (the client's fault); then nothing is kept."""
-    headers = request.headers
-    if headers.get("Content-Encoding", "identity").lower() != "identity":
+    refuse_encoding(request)
+    content_type = checked_content_type(request.headers.get("Content-Type", ""))
+    body = await read_body(request, problem=Problem.VALUE_TOO_LARGE, limit="value_bytes_max")
+    return Value(body, content_type)
+
+
+def refuse_encoding(request: web.BaseRequest) -> None:
+    """Raise ``ProblemError`` (415) for a body that is compressed."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ProblemError(
             Problem.CONTENT_ENCODING,
             "values are stored as sent and come back without the header: send the bytes unencoded",
             headers={"Accept-Encoding": "identity"},
             must_close=True,
         )
-    content_type = checked_content_type(headers.get("Content-Type", ""))
-    body = await read_body(request, problem=Problem.VALUE_TOO_LARGE, limit="value_bytes_max")
-    return Value(body, content_type)
 
 
 def checked_content_type(text: str) -> str:
@@ -75,7 +79,7 @@ async def read_body(
         raise too_large
     content = request.content
     if not content.is_eof():
-        _answer_expectation(request)
+        answer_expectation(request)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + BODY_TIMEOUT_S
     parts: list[bytes] = []
@@ -100,7 +104,7 @@ async def read_body(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _answer_expectation(request: web.BaseRequest) -> None:
+def answer_expectation(request: web.BaseRequest) -> None:
     """Tell a client that waits for it to send its body."""
     expectation = request.headers.get("Expect")
     if expectation is None:

@@ -5,7 +5,7 @@ from aiohttp import web
 from kvgossip.api.answer import Answer
 from kvgossip.api.expiry import expiry_header, read_expiring_value
 from kvgossip.api.precondition import answer_unless_wanted, read_condition
-from kvgossip.api.problem import Problem, ProblemError, problem_answer, problem_body
+from kvgossip.api.problem import Problem, ProblemError, encode_problem, problem_answer, problem_document
 from kvgossip.api.query import Query
 from kvgossip.api.written import answer_write, version_headers
 from kvgossip.model.ids import Key
@@ -13,9 +13,8 @@ from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
 from kvgossip.runtime.node import Node
 
-NOT_FOUND_BODY = problem_body(
-    Problem.NOT_FOUND, "no value of this key has reached this node, or it was deleted"
-)
+NOT_FOUND_DETAIL = "no value of this key has reached this node, or it was deleted"
+NOT_FOUND_BODY = encode_problem(problem_document(Problem.NOT_FOUND, NOT_FOUND_DETAIL))
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:

@@ -9,12 +9,13 @@ from base64 import b64encode
 
 from aiohttp import web
 
-from kvgossip.api.answer import Answer
+from kvgossip.api.answer import Answer, Json
 from kvgossip.api.expiry import expiry_header, read_expiring_value
 from kvgossip.api.kv import NOT_FOUND_BODY
 from kvgossip.api.precondition import answer_unless_wanted, read_condition
 from kvgossip.api.problem import Problem, problem_answer
 from kvgossip.api.query import Query
+from kvgossip.api.stream import Stream
 from kvgossip.api.written import answer_write, context_header, version_headers
 from kvgossip.model.context import decode_context
 from kvgossip.model.dot import VersionVector
@@ -23,7 +24,7 @@ from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
 from kvgossip.runtime.node import Node
 
-_LIST_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+_LIST_HEADERS = {"Content-Type": "application/json"}
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> web.StreamResponse:
@@ -80,23 +81,23 @@ async def _answer_siblings(
     request: web.BaseRequest, live: tuple[Sibling, ...], headers: dict[str, str]
 ) -> web.StreamResponse:
     """One sibling at a time: a merge may have gathered more than fits beside its own encoding in memory."""
-    answer = web.StreamResponse(status=300, headers={**headers, **_LIST_HEADERS})
+    answer = Stream(300, {**headers, **_LIST_HEADERS})
     await answer.prepare(request)
     if request.method != "HEAD":
         opening = b"[\n"
         for sibling in live:
-            await answer.write(opening + _sibling_json(sibling))
+            await answer.write(opening + json.dumps(sibling_json(sibling)).encode())
             opening = b",\n"
         await answer.write_eof(b"\n]\n")
     return answer
 
 
-def _sibling_json(sibling: Sibling) -> bytes:
+def sibling_json(sibling: Sibling) -> dict[str, Json]:
     value = sibling.value
     assert value is not None
-    document = {
+    document: dict[str, Json] = {
         "value": b64encode(value.body).decode(),
         "type": value.content_type or DEFAULT_CONTENT_TYPE,
         "dot": str(sibling.dot),
     }
-    return json.dumps(document).encode()
+    return document | ({"expires_ms": value.expires_ms} if value.expires_ms else {})

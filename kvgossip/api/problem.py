@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 
-from kvgossip.api.answer import Answer
+from kvgossip.api.answer import Answer, Json
 
 
 class Problem(Enum):
@@ -24,6 +24,7 @@ class Problem(Enum):
     BAD_PARAMETER = (400, "A parameter has a value that is not allowed")
     BAD_TTL = (400, "The time to live is not allowed")
     BAD_CURSOR = (400, "The cursor is not one of this listing")
+    BAD_LINE = (400, "The line of the batch is malformed")
     BAD_PRECONDITION = (400, "A precondition is malformed")
     UNKNOWN_PATH = (404, "There is nothing at this path")
     NOT_FOUND = (404, "The key has no value on this node")
@@ -32,6 +33,7 @@ class Problem(Enum):
     TOO_MANY_SIBLINGS = (409, "The key has too many siblings")
     STAMPS_EXHAUSTED = (409, "No later stamp exists for this key")
     PRECONDITION_FAILED = (412, "The precondition does not hold on this node")
+    LINE_TOO_LONG = (413, "The line is too long")
     VALUE_TOO_LARGE = (413, "The value is too large")
     ENTRY_TOO_LARGE = (413, "The entry with all its siblings is too large")
     TARGET_TOO_LONG = (414, "The request target is too long")
@@ -82,18 +84,19 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.problem = problem
-        self.body = problem_body(problem, detail, limit=limit, limit_value=limit_value)
+        self.document = problem_document(problem, detail, limit=limit, limit_value=limit_value)
         self.headers = headers or {}
         self.must_close = must_close
 
     def answer(self) -> Answer:
-        return problem_answer(self.problem, self.body, self.headers, must_close=self.must_close)
+        body = encode_problem(self.document)
+        return problem_answer(self.problem, body, self.headers, must_close=self.must_close)
 
 
-def problem_body(
+def problem_document(
     problem: Problem, detail: str, *, limit: str | None = None, limit_value: int | None = None
-) -> bytes:
-    document: dict[str, str | int | None] = {
+) -> Mapping[str, Json]:
+    document: dict[str, Json] = {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status,
@@ -101,6 +104,10 @@ def problem_body(
     }
     if limit is not None:
         document |= {"limit": limit, "limit_value": limit_value}
+    return document
+
+
+def encode_problem(document: Mapping[str, Json]) -> bytes:
     return json.dumps(document).encode() + b"\n"
 
 
@@ -112,7 +119,7 @@ def problem_answer(
 
 def raw_problem(problem: Problem, detail: str) -> bytes:
     """A whole answer as bytes, for a connection that has no request yet. It is closed afterwards."""
-    body = problem_body(problem, detail)
+    body = encode_problem(problem_document(problem, detail))
     headers = {**_headers(problem), "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {problem.status} {problem.title}", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body

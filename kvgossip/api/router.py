@@ -3,25 +3,23 @@
 The raw target decides (``api/target.py``), never a normalised path. All errors end here as problem documents.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NoReturn
 
 from aiohttp import web
 
-from kvgossip.api import cluster, faults, health, kv, listing, metrics, mv, status
+from kvgossip.api import batch, cluster, faults, health, kv, listing, metrics, mv, status
+from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.query import Query, parse_query
 from kvgossip.api.target import decode_name, split_target
-from kvgossip.errors import ContextError, KeyNameError, LimitError, StoreError
+from kvgossip.errors import KvGossipError
 from kvgossip.model.ids import Key, Kind, make_key
 from kvgossip.runtime.node import Node
 
 KeyHandler = Callable[[Node, web.BaseRequest, Key, Query], Awaitable[web.StreamResponse]]
 Handler = Callable[[Node, web.BaseRequest], Awaitable[web.StreamResponse]]
-
-_log = logging.getLogger("kvgossip.api")
 
 _KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
     ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
@@ -36,6 +34,7 @@ _EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/v1/status": {"GET": status.get, "HEAD": status.get},
     "/v1/cluster/members": {"GET": cluster.members, "HEAD": cluster.members},
     "/v1/cluster/check": {"GET": cluster.check, "HEAD": cluster.check},
+    "/v1/batch": {"POST": batch.post},
     "/v1/faults": {"GET": faults.get, "HEAD": faults.get, "POST": faults.post, "DELETE": faults.delete},
 }
 
@@ -51,8 +50,8 @@ class Router:
             return await self._dispatch(request)
         except ProblemError as error:
             return error.answer()
-        except (KeyNameError, LimitError, ContextError, StoreError) as error:
-            return _problem_of(error).answer()
+        except KvGossipError as error:
+            return problem_of(error).answer()
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:
@@ -88,16 +87,3 @@ def _refuse_method(method: str, handlers: Collection[str]) -> NoReturn:
     raise ProblemError(
         Problem.METHOD_NOT_ALLOWED, f"{method} is not among {allowed}", headers={"Allow": allowed}
     )
-
-
-def _problem_of(error: KeyNameError | LimitError | ContextError | StoreError) -> ProblemError:
-    match error:
-        case LimitError():
-            return ProblemError(Problem.BAD_KEY, str(error), limit=error.limit, limit_value=error.limit_value)
-        case KeyNameError():
-            return ProblemError(Problem.BAD_KEY, str(error))
-        case ContextError():
-            return ProblemError(Problem.BAD_CONTEXT, str(error))
-        case StoreError():
-            _log.error("a read failed", exc_info=error)
-            return ProblemError(Problem.ROW_UNREADABLE, str(error))

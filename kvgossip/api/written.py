@@ -34,12 +34,16 @@ def context_header(secret: ClusterSecret, key: Key, vector: VersionVector) -> di
     return {"Kv-Context": encode_context(secret, key, vector)}
 
 
+def refusal_of(secret: ClusterSecret, key: Key, refused: Refused) -> ProblemError:
+    context = refused.context
+    headers = {} if context is None else context_header(secret, key, context)
+    return ProblemError(_REFUSALS[refused.reason], refused.detail, headers=headers)
+
+
 def answer_write(secret: ClusterSecret, key: Key, result: Result, *, is_put: bool) -> Answer:
     """201 if a PUT made the key's value, 204 otherwise. Raises ``ProblemError`` if it was refused."""
     if isinstance(result, Refused):
-        context = result.context
-        headers = {} if context is None else context_header(secret, key, context)
-        raise ProblemError(_REFUSALS[result.reason], result.detail, headers=headers)
+        raise refusal_of(secret, key, result)
     assert isinstance(result, Written)  # a write is never answered by a convergence check
     headers = version_headers(result.etag, result.stamp, result.dot)
     if result.context is not None:

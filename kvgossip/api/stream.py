@@ -1,0 +1,16 @@
+"""An answer whose length is not known when it begins."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+
+class Stream(web.StreamResponse):
+    """Status and headers; the body follows by ``write``, and ends with ``write_eof``."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(status=status, headers={**headers, "X-Content-Type-Options": "nosniff"})
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.pop("Server", None)  # no other answer names the library that it was made with
