@@ -64,7 +64,9 @@ from kvgossip.wire.messages import (
     Offer,
 )
 
-COMPARED_RANGES_MAX = 256
+TIMEOUT_MS_MAX = 16_000
+"""Twice what a batch takes at 256 kbit/s."""
+COMPARED_RANGES_MAX = 128
 """A request compares no more ranges than this, to bound the time that either side spends on it."""
 FETCH_WEIGHT_MAX = 512
 PATIENCE_TIMEOUTS = 5
@@ -109,6 +111,7 @@ class _Request:
     patience_ms: int
     """For how long it may stay unanswered although the peer talks; doubled each time, for slow links."""
     patience_ends_ms: int
+    sent_ms: int
     tries: int = 1
     is_merging: bool = False
 
@@ -162,6 +165,7 @@ class Exchange:
         self._requests: dict[int, _Request] = {}
         self._next_sequence = 1
         self._deadline_ms = now_ms
+        self._timeout_ms = tuning.exchange_timeout_ms
         self._to_compare: list[Range] = []
         """A stack: depth first, and what is found is fetched before more is looked for, so it stays short."""
         self._to_fetch: deque[_Fetch] = deque()
@@ -223,7 +227,8 @@ class Exchange:
         request = self._requests.get(answer.sequence)
         if request is None or request.is_merging or self.is_over or self.phase is Phase.OPENING:
             return None  # late or doubled
-        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        self._learn_timeout(request, now_ms)
+        self._deadline_ms = now_ms + self._timeout_ms
         with self._broken_by_errors():
             return self._take_answer(request, answer, now_ms)
 
@@ -258,7 +263,7 @@ class Exchange:
 
     def handle_heard(self, now_ms: int) -> None:
         """Any frame from the peer: it is alive and busy, so time-outs begin anew."""
-        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        self._deadline_ms = now_ms + self._timeout_ms
 
     def handle_timer(self, now_ms: int) -> None:
         """Send again what was not answered; give up after ``exchange_tries_max`` sends into silence."""
@@ -266,7 +271,9 @@ class Exchange:
             return
         is_silent = now_ms >= self._deadline_ms
         if is_silent:
-            self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+            self._deadline_ms = now_ms + self._timeout_ms
+            if self.phase is not Phase.OPENING:  # an opening and its answer are small
+                self._timeout_ms = min(2 * self._timeout_ms, TIMEOUT_MS_MAX)
         for request in self._requests.values():
             if request.is_merging or not (is_silent or now_ms >= request.patience_ends_ms):
                 continue
@@ -289,6 +296,15 @@ class Exchange:
     def check_invariants(self) -> None:
         assert len(self._requests) <= self._tuning.exchange_requests_max
         assert self.is_over or self._requests, "a session that nothing will move again"
+
+    def _learn_timeout(self, request: _Request, now_ms: int) -> None:
+        """A narrow link needs more time for a batch than the least: or it is filled with copies of answers.
+
+        As TCP does it (Karn, Partridge 1987), only what was sent once tells how long an answer takes.
+        """
+        least_ms = self._tuning.exchange_timeout_ms
+        learnt_ms = 2 * (now_ms - request.sent_ms) if request.tries == 1 else self._timeout_ms // 2
+        self._timeout_ms = max(least_ms, min(learnt_ms, TIMEOUT_MS_MAX))
 
     # -- answers
 
@@ -513,8 +529,8 @@ class Exchange:
         # Small answers overtake bulk, so who talks and does not give them has not been asked.
         timeouts = 1 if isinstance(message, ExchangeOpen | ClockShare) else PATIENCE_TIMEOUTS
         patience_ms = timeouts * self._tuning.exchange_timeout_ms
-        self._requests[sequence] = _Request(message, patience_ms, now_ms + patience_ms)
-        self._deadline_ms = now_ms + self._tuning.exchange_timeout_ms
+        self._requests[sequence] = _Request(message, patience_ms, now_ms + patience_ms, now_ms)
+        self._deadline_ms = now_ms + self._timeout_ms
         self._outbox.send(self.peer, message)
 
 

@@ -55,7 +55,7 @@ from kvgossip.wire.messages import (
 SESSION_IDLE_MS = 30_000
 ACTIVE_MS = 3_000
 """A session that asked nothing for this long no longer keeps others away."""
-DESCRIBED_MAX = 256
+DESCRIBED_MAX = 128
 OFFERS_MAX = 4
 
 ReadClock = Callable[[], tuple[NodeClock, int]]

@@ -4,8 +4,8 @@ A range is all hashes with given first bits. It is described in one of two ways:
 children, or, where that is no dearer or saves a round, by its rows. Both are truncated to 64 bits and blinded
 by the salt of the exchange: a false match costs one period, because the next exchange has another salt.
 
-The levels are at 0, 8, 12, 16, … bits: with a fan-out of 16 a difference is found in half the messages that
-a fan-out of 4 needs, for some 10 kB more at 100,000 entries and 100 differences (28 kB).
+The levels are at 0, 8, 12, 16, … bits: with a fan-out of 16 a difference is found in fewer messages than with
+one of 4, for about the same bytes (``docs/adr/0005``; figures by ``python -m bench exchange``).
 """
 
 import struct
