@@ -34,6 +34,9 @@ class Answer(web.StreamResponse):
         self._whole_body = body
         self._must_close = must_close
 
+    def add_header(self, name: str, value: str) -> None:
+        self._named = {**self._named, name: value}
+
     async def prepare(self, request: web.BaseRequest) -> None:
         transport = request.transport
         if transport is None:

@@ -17,7 +17,11 @@ async def livez(node: Node, request: web.BaseRequest) -> Answer:
 
 
 async def readyz(node: Node, request: web.BaseRequest) -> Answer:
+    """Ready; a second line says what a person should look at all the same."""
     check_ready(node)
+    correction_ms = node.replica.clock_correction_ms
+    if correction_ms:
+        return _ok(f"the clock of this node is wrong: it goes by the others', {correction_ms:+} ms\n")
     return _ok()
 
 
@@ -29,5 +33,5 @@ def check_ready(node: Node) -> None:
         )
 
 
-def _ok() -> Answer:
-    return Answer(200, {"Content-Type": "text/plain"}, b"ok\n")
+def _ok(note: str = "") -> Answer:
+    return Answer(200, {"Content-Type": "text/plain"}, f"ok\n{note}".encode())

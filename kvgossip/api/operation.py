@@ -20,8 +20,8 @@ from kvgossip.api.answer import Json
 from kvgossip.api.body import checked_content_type
 from kvgossip.api.expiry import expires_ms_after, parse_ttl_ms
 from kvgossip.api.kv import NOT_FOUND_DETAIL
-from kvgossip.api.mv import sibling_json
 from kvgossip.api.problem import Problem, ProblemError
+from kvgossip.api.siblings import sibling_json
 from kvgossip.api.written import refusal_of
 from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
 from kvgossip.model.context import decode_context, encode_context

@@ -29,6 +29,7 @@ class Problem(Enum):
     UNKNOWN_PATH = (404, "There is nothing at this path")
     NOT_FOUND = (404, "The key has no value on this node")
     METHOD_NOT_ALLOWED = (405, "The method is not allowed here")
+    NOT_ACCEPTABLE = (406, "No form of the key is acceptable")
     REQUEST_TIMEOUT = (408, "The request took too long")
     TOO_MANY_SIBLINGS = (409, "The key has too many siblings")
     STAMPS_EXHAUSTED = (409, "No later stamp exists for this key")

@@ -9,6 +9,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from kvgossip.api import batch, cluster, faults, health, kv, listing, metrics, mv, status
+from kvgossip.api.answer import Answer
 from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
 from kvgossip.api.problem import Problem, ProblemError
@@ -46,6 +47,13 @@ class Router:
         self._node = node
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = await self._answer(request)
+        correction_ms = self._node.replica.clock_correction_ms
+        if correction_ms and isinstance(answer, Answer):
+            answer.add_header("Kv-Clock-Correction", str(correction_ms))
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._dispatch(request)
         except ProblemError as error:

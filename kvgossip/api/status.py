@@ -25,6 +25,7 @@ async def get(node: Node, request: web.BaseRequest) -> Answer:
             "hot_rumors": status.hot_rumor_count,
             "clock": _clock_json(status.clock),
             "clock_holes": status.clock.hole_count(),
+            "clock_correction_ms": status.clock_correction_ms,
             "counters": dict(sorted(node.counters().items())),
         }
     )

@@ -1,6 +1,6 @@
 """Local writes: what a client's PUT or DELETE does to the staged state.
 
-The rules of DESIGN: a ``kv`` write supersedes what its node had seen, whatever any clock says, because its
+The rules: a ``kv`` write supersedes what its node had seen, whatever any clock says, because its
 stamp is above that entry's; an ``mv`` write supersedes exactly what its context had seen; a limit refuses a
 local write and never a merge.
 """

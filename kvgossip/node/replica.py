@@ -316,6 +316,11 @@ class Replica:
             counters=self._read_counters(),
         )
 
+    @property
+    def clock_correction_ms(self) -> int:
+        """What is added to this node's wall clock, because most others' differ from it; mostly 0."""
+        return self._peers.offsets.correction_ms
+
     def wall_ms(self, now: Now) -> int:
         """The wall time that stamps and expiries go by: this node's clock, or most others' if it is wrong."""
         return now.wall_ms + self._peers.offsets.correction_ms

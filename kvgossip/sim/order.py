@@ -1,6 +1,6 @@
 """The order of ``kv`` writes, written down a second time.
 
-The checkers must not ask the code under test which of two writes wins, so this repeats DESIGN.md section 3 in
+The checkers must not ask the code under test which of two writes wins, so this repeats docs/PROTOCOL.md in
 its own words: stamp, then replica id, then tombstone over value, then the value's bytes.
 """
 
