@@ -1,8 +1,8 @@
 """``/v1/mv/{key}``: causal registers, whose concurrent values are all kept until a client resolves them.
 
 One value is answered as it is, several as a JSON list with status 300, unless the client asks for another
-form (``api/accept.py``). Every answer carries ``Kv-Context``:
-what its reader has seen, to be sent back with the next PUT or DELETE.
+form (``api/accept.py``). Every answer carries ``Kv-Context``: what its reader has seen, to be sent back with
+the next PUT or DELETE.
 """
 
 from aiohttp import web
