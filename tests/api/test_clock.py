@@ -10,7 +10,7 @@ def test_a_corrected_clock_is_told_in_a_header_in_health_and_in_the_status(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ClockOffsets, "vote", lambda self, live: False)  # as two others would have it
-    served.node.replica._peers.offsets.correction_ms = -3_600_000
+    monkeypatch.setattr(served.node.replica._peers.offsets, "correction_ms", -3_600_000)
     for path in ("/v1/kv/missing", "/v1/status", "/readyz", "/no-such-path"):
         assert served.get(path).headers["kv-clock-correction"] == "-3600000"
     assert b"clock of this node is wrong" in served.get("/readyz").body
