@@ -46,6 +46,7 @@ from rocksdict import (
 from kvgossip.errors import StoreError, StoreFullError
 from kvgossip.store.rocks_log import find_zeros
 from kvgossip.store.rocks_records import Family, Handles
+from kvgossip.store.rocks_swap import COPY, DAMAGED, finish_swap, sync_directory
 
 CACHE_BYTES = 32 << 20
 MEMTABLE_BYTES_MAX = 16 << 20
@@ -53,7 +54,7 @@ MEMTABLE_BYTES_MAX = 16 << 20
 LOG_BYTES_MAX = 32 << 20
 RESERVE_BYTES = LOG_BYTES_MAX + 2 * MEMTABLE_BYTES_MAX
 
-_LOST_LOG = "LOST-LOG"
+LOST_LOG = "LOST-LOG"
 _OWN_FILES = (
     "LOCK",
     "LOG",
@@ -62,7 +63,9 @@ _OWN_FILES = (
     "MANIFEST-",
     "OPTIONS-",
     "rocksdict-config.json",
-    _LOST_LOG,
+    LOST_LOG,
+    COPY,
+    DAMAGED,
 )
 _TOLERANT = DBRecoveryMode.tolerate_corrupted_tail_records()
 _OWN_SUFFIXES = (".log", ".sst", ".dbtmp")
@@ -103,6 +106,10 @@ class Database:
         """To the log, not synced. Raises at once in a write stall, so the interpreter lock is not held."""
         self._rdict.write(batch, self._without_slowdown)
 
+    def write_patiently(self, batch: WriteBatch) -> None:
+        """The same, but wait while RocksDB stalls: for nobody else's time."""
+        self._rdict.write(batch)
+
     def sync(self) -> None:
         """Until the log is on the disk. Does not hold the interpreter lock."""
         self._rdict.flush_wal(True)
@@ -116,7 +123,7 @@ class Database:
         if self.lost_log is not None:
             self.lost_log = None
             with suppress(OSError):  # then the next start answers for it again, which does no harm
-                (self.path / _LOST_LOG).unlink(missing_ok=True)
+                (self.path / LOST_LOG).unlink(missing_ok=True)
 
     def close(self) -> None:
         self.is_closed = True
@@ -150,7 +157,7 @@ def is_no_space(message: str) -> bool:
 
 
 def _open(path: Path) -> Database:
-    marker = path / _LOST_LOG
+    marker = path / LOST_LOG
     lost_log = (marker.read_text() or "unknown damage") if marker.exists() else None
     damage = find_zeros(path)
     if damage is None:
@@ -165,7 +172,7 @@ def _open(path: Path) -> Database:
         damage = reason
     try:
         marker.write_text(damage)
-        _sync_directory(path)
+        sync_directory(path)
     except OSError:
         return _open_read_only(path, damage)
     rdict = _rdict(path, DBRecoveryMode.point_in_time())
@@ -227,7 +234,8 @@ def _check_directory(path: Path) -> None:
     try:
         if not path.exists():
             path.mkdir(mode=0o700, parents=True)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
+        finish_swap(path)
         names = sorted(os.listdir(path))
     except OSError as error:
         raise _explained(path, f"{error.strerror}") from None
@@ -265,12 +273,3 @@ def _explained(path: Path, reason: str) -> StoreError:
     if reason.startswith("Corruption"):
         return StoreError(f"the database in {path} is damaged, and nothing was guessed: {reason}")
     return StoreError(f"the data directory {path} cannot be used: {reason}")
-
-
-def _sync_directory(path: Path) -> None:
-    """A new name in a directory survives a power loss only after this."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
