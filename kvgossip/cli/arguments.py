@@ -18,7 +18,7 @@ def add_mv(parser: argparse.ArgumentParser) -> None:
 
 
 def add_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("key", metavar="KEY", help="its bytes are taken as they are")
     add_mv(parser)
 
 

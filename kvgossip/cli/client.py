@@ -5,12 +5,17 @@ What a node refuses becomes a ``CommandError`` with the exit code that belongs t
 
 import json
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from email.message import Message
 from http.client import HTTPConnection, HTTPException
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from kvgossip.cli.exit_code import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from socket import socket
 
 TIMEOUT_S = 30.0
 """Longer than a node lets a request of its own wait for a slow disk."""
@@ -48,7 +53,7 @@ class Reply(NamedTuple):
             message = f"{problem['title']}: {problem['detail']}"
         except (ValueError, KeyError, CommandError):
             message = f"the node answered {self.status}, which kvgossip does not understand"
-        return CommandError(message, _EXIT_CODES.get(self.status, ExitCode.FAILURE))
+        return CommandError(message, exit_code_of(self.status))
 
 
 class Client:
@@ -88,6 +93,31 @@ class Client:
             raise reply.refusal()
         return reply.json()
 
+    def converse(self, target: str, parts: Iterable[bytes]) -> Iterator[bytes]:
+        """POST ``parts`` as they come, and yield the lines of a 200 as they come. Raises ``CommandError``.
+
+        A node answers while it is still asked, and stops reading from a client that does not take its
+        answers, so a thread sends while this one reads.
+        """
+        from threading import Thread
+
+        connection = self._connection
+        try:
+            connection.putrequest("POST", target)
+            connection.putheader("Content-Type", "application/x-ndjson")
+            connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders()
+            Thread(target=_send_chunks, args=(connection.sock, parts), daemon=True).start()
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise Reply(answer.status, answer.headers, answer.read()).refusal()
+            while line := answer.readline():
+                yield line
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+
     def close(self) -> None:
         self._connection.close()
 
@@ -99,6 +129,21 @@ class Client:
     def _unreachable(self, error: Exception) -> CommandError:
         reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
         return CommandError(f"{self._url}: {reason}", ExitCode.UNREACHABLE)
+
+
+def _send_chunks(sock: "socket", parts: Iterable[bytes]) -> None:
+    """What goes wrong here shows in the answer, or in that there is none."""
+    with suppress(OSError, ValueError):  # ValueError: the file was closed when the answer ended early
+        for part in parts:
+            sock.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+        sock.sendall(b"0\r\n\r\n")
+
+
+def exit_code_of(status: int) -> ExitCode:
+    """How a command ends that was answered with ``status``."""
+    if status < 300:
+        return ExitCode.OK
+    return _EXIT_CODES.get(status, ExitCode.FAILURE)
 
 
 def key_target(key: str | bytes, *, is_mv: bool) -> str:

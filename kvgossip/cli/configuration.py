@@ -81,6 +81,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
             default=False,
             help="print each setting with its source, and exit",
         )
+        command.allow_abbrev = False  # or a new flag would change what an old script says
         command.set_defaults(parser=command, path=path, table=table)
 
 

@@ -86,7 +86,7 @@ def _print(arguments: argparse.Namespace, reply: "Reply") -> None:
         siblings = [{**value_json(part.body), "type": part.content_type, "dot": part.dot} for part in parts]
         document: dict[str, object] = {
             "key": arguments.key,
-            "etag": (reply.headers.get("ETag") or "").strip('"'),
+            "etag": reply.headers.get("ETag"),
             "stamp": reply.headers.get("Kv-Stamp"),
         }
         if arguments.mv:

@@ -20,7 +20,7 @@ def add_command(commands: Commands) -> None:
     parser = commands.add_parser(
         "load", help="put every file below a directory", epilog="example: kvgossip load ./site www"
     )
-    parser.add_argument("directory", metavar="DIR", type=Path)
+    parser.add_argument("directory", metavar="DIR", type=Path, help="whose files are stored")
     parser.add_argument("prefix", metavar="PREFIX", help="what the keys begin with; '' for nothing")
     add_url(parser)
     parser.set_defaults(run=run)

@@ -10,7 +10,21 @@ import sys
 from collections.abc import Sequence
 
 from kvgossip import __version__
-from kvgossip.cli import check, delete, get, load, members, put, repair, serve, sim, status
+from kvgossip.cli import (
+    batch,
+    check,
+    completion,
+    delete,
+    get,
+    list_keys,
+    load,
+    members,
+    put,
+    repair,
+    serve,
+    sim,
+    status,
+)
 from kvgossip.cli.configuration import complete, configure, print_config
 from kvgossip.cli.demo import command as demo
 from kvgossip.cli.exit_code import CommandError, ExitCode
@@ -47,7 +61,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kvgossip {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, put, get, delete, load, members, status, check, repair, demo, sim):
+    for command in (
+        serve,
+        put,
+        get,
+        delete,
+        list_keys,
+        batch,
+        load,
+        members,
+        status,
+        check,
+        repair,
+        demo,
+        sim,
+        completion,
+    ):
         command.add_command(commands)
     complete(parser)
     return parser

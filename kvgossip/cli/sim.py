@@ -21,14 +21,22 @@ OUT = "docs/MUTANTS.md"
 def add_command(commands: Commands) -> None:
     parser = commands.add_parser("sim", help="run whole clusters in simulated time, with faults")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="run seeds and check every promise; exit code 1 if one breaks")
+    check = actions.add_parser(
+        "check",
+        help="run seeds and check every promise; exit code 1 if one breaks",
+        epilog="example: kvgossip sim check --seeds 100 -j 2",
+    )
     check.add_argument("--seeds", type=int, default=25, metavar="N", help="how many seeds (25)")
     check.add_argument("--first", type=int, default=0, metavar="S", help="the first one (0)")
     check.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
     check.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
     check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
     check.set_defaults(run=run_check)
-    mutants = actions.add_parser("mutants", help="run every mutant until a checker catches it")
+    mutants = actions.add_parser(
+        "mutants",
+        help="run every mutant until a checker catches it",
+        epilog="example: kvgossip sim mutants -j 2",
+    )
     mutants.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
     mutants.add_argument("--out", default=OUT, metavar="FILE", help=f"where the table goes ({OUT})")
     mutants.set_defaults(run=run_mutants)

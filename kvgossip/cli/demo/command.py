@@ -13,6 +13,7 @@ def add_command(commands: Commands) -> None:
         description="Starts five nodes on loopback, loads the standard library of this Python through one of"
         " them, cuts two nodes off from three, writes on both sides, heals, and compares every value"
         " on every node. Needs some 200 MB of temporary disk, less than 90 s, and no network.",
+        epilog="example: kvgossip demo --keep",
     )
     parser.add_argument("--keep", action="store_true", help="leave the nodes running, and print what to try")
     parser.set_defaults(run=run)
