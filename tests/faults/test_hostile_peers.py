@@ -1,0 +1,253 @@
+"""Peers that lie, with and without the cluster's secret: dropped and counted, and the data stays as it is."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from os import urandom
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvgossip.cli.local_cluster import NodeProcess
+from kvgossip.config import FRAME_BYTES_MAX, WIRE_VERSION
+from kvgossip.errors import RemoteError
+from kvgossip.model.ids import Generation, ReplicaId, StartNumber
+from kvgossip.model.secret import ClusterSecret
+from kvgossip.runtime.handshake import HandshakeError
+from kvgossip.wire import codec
+from kvgossip.wire import messages as m
+from tests.faults.calls import get, put, status, until
+from tests.faults.conftest import MakeCluster
+from tests.faults.raw_peer import TEXT, RawPeer, cluster_secret
+from tests.model.values import mutated
+from tests.wire.strategies import MESSAGES
+
+pytestmark = pytest.mark.faults
+
+MEMORY_BYTES_MAX = 64 << 20
+EXAMPLES = 100
+VERSION = bytes([WIRE_VERSION])
+SILENT_S = 8.0
+"""A link that does not answer is given up well before."""
+
+BOMBS = {
+    "nested arrays": VERSION + b"\x91" * (FRAME_BYTES_MAX - 1),
+    "nested maps": VERSION + b"\x81" * (FRAME_BYTES_MAX - 1),
+    "an array of four billion": VERSION + b"\xdd\xff\xff\xff\xff" + b"\x01" * 1_000,
+    "a text of four billion": VERSION + b"\x93\x01\xdb\xff\xff\xff\xff",
+    "bytes of four billion": VERSION + b"\x93\x01\xc6\xff\xff\xff\xff" + b"x" * 1_000,
+    "an extension of four billion": VERSION + b"\x93\x01\xc9\xff\xff\xff\xff\x01",
+    "a million nothings": VERSION + b"\xdc\xff\xff" + b"\xc0" * (FRAME_BYTES_MAX - 4),
+    "a million empty arrays": VERSION + b"\xdd\x00\x0f\xff\x00" + b"\x90" * (FRAME_BYTES_MAX - 6),
+    "nothing": b"",
+    "another version": b"\x7f" + b"x" * 100,
+}
+
+# Messages that carry no entries: a peer with the secret may write, and that is no lie.
+_without_entries = st.one_of(
+    [
+        messages
+        for kind, messages in MESSAGES.items()
+        if kind not in (m.Hello, m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
+    ]
+)
+_frames = (
+    st.binary(max_size=2_000)
+    | st.binary(max_size=2_000).map(lambda rest: VERSION + rest)
+    | mutated(st.one_of(list(MESSAGES.values())).map(codec.encode))
+    | _without_entries.map(codec.encode)
+)
+
+
+class Watch:
+    """The node before a peer lied to it, and how it must be afterwards."""
+
+    def __init__(self, node: NodeProcess) -> None:
+        self._node = node
+        self._root = status(node)["root"]
+        self._counters = dict(status(node)["counters"])
+        self._memory = node.resident_bytes
+
+    def grown(self, *names: str) -> int:
+        counters = status(self._node)["counters"]
+        return sum(counters[name] - self._counters.get(name, 0) for name in names if name in counters)
+
+    def has_grown_to(self, refused: int) -> bool:
+        return self.grown("frames_refused") == refused
+
+    def check(self) -> None:
+        told = status(self._node)
+        assert told["root"] == self._root
+        assert told["is_ready"]
+        assert told["counters"]["internal_errors"] == 0
+        assert "Traceback" not in self._node.log.read_text()
+        assert get(self._node, "k").body == b"v"
+        assert self._node.resident_bytes - self._memory < MEMORY_BYTES_MAX
+
+
+@pytest.fixture
+def node(make_cluster: MakeCluster) -> NodeProcess:
+    node = make_cluster(1).nodes[0]
+    node.start()
+    node.wait_ready()
+    assert put(node, "k", "v").status == 201
+    return node
+
+
+@pytest.fixture
+def peer(node: NodeProcess) -> Iterator[RawPeer]:
+    """A peer with the secret, known to the node as a replica that holds nothing."""
+    with closing(proven(node)) as peer:
+        yield peer
+
+
+def proven(node: NodeProcess) -> RawPeer:
+    peer = RawPeer(node)
+    peer.shake_hands(cluster_secret(node))
+    mine = m.Known(ReplicaId(7), Generation(1), StartNumber(7), 0)
+    heard = codec.decode(peer.receive())
+    while not isinstance(heard, m.Hello):  # the node speaks first, too
+        heard = codec.decode(peer.receive())
+    peer.send(codec.encode(m.Hello(mine, replace(heard.me, counter=0), has_your_word=True)))
+    return peer
+
+
+def told_root(peer: RawPeer) -> int:
+    """What the node answers to an honest question."""
+    peer.send(codec.encode(m.RootAsk(99)))
+    while True:
+        heard = codec.decode(peer.receive())
+        if isinstance(heard, m.RootAnswer):
+            return heard.root
+
+
+def test_bombs_from_a_peer_with_the_secret_are_dropped_and_counted(node: NodeProcess, peer: RawPeer) -> None:
+    root = told_root(peer)
+    watch = Watch(node)
+    for name, bomb in BOMBS.items():
+        before = watch.grown("frames_refused")
+        began_s = time.monotonic()
+        peer.send(bomb)
+        until(partial(watch.has_grown_to, before + 1), f"{name} is counted", 5.0)
+        assert time.monotonic() - began_s < 2, name
+        watch.check()
+    assert told_root(peer) == root  # the link lives on
+
+
+def test_frames_made_by_hypothesis_are_dropped_and_counted(node: NodeProcess) -> None:
+    watch = Watch(node)
+    refused = 0
+
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+    @given(frames=st.lists(_frames, min_size=10, max_size=30))
+    def lie(frames: list[bytes]) -> None:
+        nonlocal refused
+        frames = [frame for frame in frames if not brings_entries(frame)]
+        with closing(proven(node)) as peer:
+            for frame in frames:
+                peer.send(frame)
+            told_root(peer)  # all were taken, and the link lives on
+        refused += sum(is_refused(frame) for frame in frames)
+
+    lie()
+    print(f"{refused} frames refused")
+    assert refused > EXAMPLES
+    assert watch.grown("frames_refused") >= refused
+    watch.check()
+
+
+def is_refused(frame: bytes) -> bool:
+    try:
+        codec.decode(frame)
+    except RemoteError:
+        return True
+    return False
+
+
+def brings_entries(frame: bytes) -> bool:
+    """True if the frame is a valid message that may write, or tell the node that it is a copy."""
+    try:
+        message = codec.decode(frame)
+    except RemoteError:
+        return False
+    return isinstance(message, m.Hello | m.RumorPush | m.Compared | m.Fetched | m.Give | m.Chunk)
+
+
+BROKEN: dict[str, Callable[[RawPeer], None]] = {
+    "too long": lambda peer: peer.send(b"\0" * (FRAME_BYTES_MAX + 1)),
+    "claims more than it may": lambda peer: peer.send(b"x", claimed=1 << 62),
+    "reserved bits": lambda peer: peer.send(b"x", first_bits=0xF0),
+    "garbage": lambda peer: peer.send_raw(b"\xff" * 4_096),
+}
+
+
+def test_what_is_no_websocket_frame_ends_the_link_and_is_counted(node: NodeProcess) -> None:
+    for kind, send in BROKEN.items():
+        watch = Watch(node)
+        with closing(proven(node)) as peer:
+            send(peer)
+            assert peer.is_closed(SILENT_S), kind
+        assert watch.grown("frames_malformed", "links_silent") == 1, kind
+        watch.check()
+
+
+def test_text_from_a_peer_is_counted(node: NodeProcess, peer: RawPeer) -> None:
+    watch = Watch(node)
+    peer.send(b"hello", opcode=TEXT)
+    until(lambda: watch.grown("frames_malformed") == 1, "it is counted")
+    assert told_root(peer)
+    watch.check()
+
+
+def test_who_does_not_hold_the_secret_gets_nowhere(node: NodeProcess) -> None:
+    watch = Watch(node)
+    ours = cluster_secret(node)
+    for secret in (
+        ClusterSecret.derive(ours.cluster, None),
+        ClusterSecret.derive(ours.cluster, b"another secret of some length"),
+        ClusterSecret.derive("another cluster", None),
+    ):
+        with closing(RawPeer(node)) as peer, pytest.raises(HandshakeError):
+            peer.shake_hands(secret)
+    for frame in (*BOMBS.values(), urandom(500), b"\x03" + urandom(16), b"\x04", b"\x06"):
+        with closing(RawPeer(node)) as peer:
+            peer.send(frame)
+            peer.send(codec.encode(m.RootAsk(1)))
+            assert peer.is_closed(SILENT_S)
+    assert watch.grown("frames_received") == 0  # nothing of it reached the replica
+    watch.check()
+
+
+def test_a_replayed_handshake_gets_nowhere(node: NodeProcess) -> None:
+    watch = Watch(node)
+    said: list[bytes] = []
+    with closing(RawPeer(node)) as true:
+        true.shake_hands(cluster_secret(node), said)
+    assert len(said) == 2  # the hello and the proof
+    received = watch.grown("frames_received")
+    for _ in range(5):
+        with closing(RawPeer(node)) as replayed:
+            for frame in said:
+                replayed.send(frame)
+            replayed.send(codec.encode(m.RootAsk(1)))
+            assert replayed.is_closed(SILENT_S)
+    assert watch.grown("frames_received") == received
+    assert "secret" in node.log.read_text()
+    watch.check()
+
+
+def test_a_flood_of_strangers_leaves_room_for_a_peer(node: NodeProcess) -> None:
+    watch = Watch(node)
+    strangers = [RawPeer(node) for _ in range(200)]
+    for stranger in strangers:
+        stranger.send(b"x", claimed=FRAME_BYTES_MAX)
+    with closing(proven(node)) as peer:
+        assert told_root(peer)
+    for stranger in strangers:
+        assert stranger.is_closed(SILENT_S)
+        stranger.close()
+    until(lambda: watch.grown("openings_failed") >= 200, "they are counted")
+    watch.check()
