@@ -46,6 +46,7 @@ class Setting(NamedTuple):
     """``argparse.SUPPRESS`` if the command itself knows better."""
     is_switch: bool = False
     choices: tuple[str, ...] = ()
+    is_required: bool = False
 
     @property
     def key(self) -> str:
@@ -68,6 +69,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
         for action in command._actions:
             if action.option_strings and action.dest not in _NO_SETTINGS:
                 action.default = argparse.SUPPRESS
+                action.required = False  # another source may have it
         added = command.add_argument_group("configuration")
         added.add_argument(
             "--config",
@@ -113,6 +115,8 @@ def configure(
     found: dict[Setting, Given] = {}
     for setting in settings:
         given = _find(setting, arguments, environment, written, file)
+        if setting.is_required and given.source == "default" and not arguments.print_config:
+            raise _usage(f"{setting.flag} is needed, or {setting.variable}, or {setting.key} in a file")
         found[setting] = given
         if given.value is not argparse.SUPPRESS and setting.path[0] != "tuning":
             setattr(arguments, setting.key, given.value)
@@ -160,6 +164,7 @@ def _settings_of(path: Words, command: argparse.ArgumentParser) -> Iterator[Sett
             action.default,
             is_switch=action.nargs == 0,
             choices=tuple(action.choices or ()),
+            is_required=action.required,
         )
 
 
@@ -280,8 +285,10 @@ def _all_settings(parser: argparse.ArgumentParser) -> Iterator[Setting]:
 def _suggest(name: str, known: set[str]) -> str:
     from difflib import get_close_matches
 
-    moved = sorted(other for other in known if other.rpartition(".")[2] == name)
-    close = moved or get_close_matches(name, sorted(known), n=1)
+    last = {other.rpartition(".")[2]: other for other in sorted(known, reverse=True)}
+    found = get_close_matches(name, sorted(known), n=1)
+    near = get_close_matches(name.rpartition(".")[2], last, n=1)  # the right word in the wrong table
+    close = [last[near[0]]] if near and not found else found
     return f": did you mean {close[0]}?" if close else ": see docs/CLI.md for what there is"
 
 

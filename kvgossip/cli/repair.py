@@ -17,7 +17,7 @@ def add_command(commands: Commands) -> None:
         " directory. Rows that cannot be read are named and dropped; the node gets them from its peers after"
         " its start."
         " The damaged files are kept in DIR/DAMAGED, so as much space as the data takes must be free.",
-        epilog="Example: kvgossip repair --data-dir /data",
+        epilog="example: kvgossip repair --data-dir /data",
     )
     parser.add_argument(
         "--data-dir", metavar="DIR", type=Path, required=True, help="of a node that is stopped"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kvgossip.cli.arguments import Commands
+from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
         command.append("--trace")
     try:
         with mutated_package(find_mutant(arguments.mutant)) as (directory, environment):
-            return ExitCode(subprocess.run(command, env=environment, cwd=directory).returncode)
+            given = {name: text for name, text in environment.items() if not name.startswith(PREFIX)}
+            return ExitCode(subprocess.run(command, env=given, cwd=directory).returncode)
     except MutantError as error:
         raise CommandError(str(error)) from None
 

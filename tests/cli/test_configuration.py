@@ -68,6 +68,15 @@ def test_the_file_can_be_named_by_the_environment_and_only_a_named_one_is_read(
     assert printed(capfd, "get")["mv"] == "true  # file kvgossip.toml"
 
 
+def test_a_flag_that_is_needed_may_come_from_the_environment(
+    capfd: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["repair"]) == ExitCode.USAGE
+    assert "--data-dir is needed, or KVGOSSIP_DATA_DIR, or data_dir in a file" in capfd.readouterr().err
+    monkeypatch.setenv("KVGOSSIP_DATA_DIR", "/nowhere")
+    assert main(["repair"]) == ExitCode.FAILURE
+
+
 def test_an_empty_variable_counts_as_not_set(capfd: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVGOSSIP_URL", "")
     assert printed(capfd, "get")["url"].endswith("# default")
