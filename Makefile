@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants clean
+.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants fuzz-http clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ seeds: setup ## a hundred more seeds of the simulator
 
 mutants: setup ## prove that the checkers can fail; writes docs/MUTANTS.md
 	$(BIN)/kvgossip sim mutants
+
+fuzz-http: setup ## twenty minutes of requests drawn from the OpenAPI document
+	$(BIN)/python -m tests.api.fuzzing --seconds 1200
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from kvgossip.api import batch, cluster, faults, health, kv, listing, metrics, mv, status
+from kvgossip.api import batch, cluster, faults, health, kv, listing, metrics, mv, openapi, status
 from kvgossip.api.answer import Answer
 from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
@@ -22,15 +22,16 @@ from kvgossip.runtime.node import Node
 KeyHandler = Callable[[Node, web.BaseRequest, Key, Query], Awaitable[web.StreamResponse]]
 Handler = Callable[[Node, web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
+KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
     ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
     ("/v1/mv/", Kind.MV, {"GET": mv.get, "HEAD": mv.get, "PUT": mv.put, "DELETE": mv.delete}),
 )
-_KEY_PARAMETERS = {"PUT": ("ttl",)}
-_LISTINGS: Mapping[str, Kind] = {"/v1/kv": Kind.KV, "/v1/mv": Kind.MV}
-_EXACT: Mapping[str, Mapping[str, Handler]] = {
+KEY_PARAMETERS = {"PUT": ("ttl",)}
+LISTINGS: Mapping[str, Kind] = {"/v1/kv": Kind.KV, "/v1/mv": Kind.MV}
+EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/livez": {"GET": health.livez, "HEAD": health.livez},
     "/readyz": {"GET": health.readyz, "HEAD": health.readyz},
+    "/openapi.json": {"GET": openapi.get, "HEAD": openapi.get},
     "/metrics": {"GET": metrics.get, "HEAD": metrics.get},
     "/v1/status": {"GET": status.get, "HEAD": status.get},
     "/v1/cluster/members": {"GET": cluster.members, "HEAD": cluster.members},
@@ -65,22 +66,22 @@ class Router:
         if request.version.major != 1:
             raise ProblemError(Problem.HTTP_VERSION, "HTTP/1.1 and HTTP/1.0 are served", must_close=True)
         path, query = split_target(request.raw_path)
-        for prefix, kind, key_handlers in _KEYED:
+        for prefix, kind, key_handlers in KEYED:
             if path.startswith(prefix):
                 key_handler = key_handlers.get(request.method)
                 if key_handler is None:
                     _refuse_method(request.method, key_handlers)
-                parameters = parse_query(query, _KEY_PARAMETERS.get(request.method, ()))
+                parameters = parse_query(query, KEY_PARAMETERS.get(request.method, ()))
                 key = make_key(kind, decode_name(path[len(prefix) :]))
                 check_ready(self._node)
                 return await key_handler(self._node, request, key, parameters)
-        if path in _LISTINGS:
+        if path in LISTINGS:
             if request.method not in ("GET", "HEAD"):
                 _refuse_method(request.method, ("GET", "HEAD"))
             parameters = parse_query(query, listing.PARAMETERS)
             check_ready(self._node)
-            return await listing.get(self._node, request, _LISTINGS[path], parameters)
-        handlers = _EXACT.get(path)
+            return await listing.get(self._node, request, LISTINGS[path], parameters)
+        handlers = EXACT.get(path)
         if handlers is None:
             raise ProblemError(Problem.UNKNOWN_PATH, "see the documentation for what a node answers")
         handler = handlers.get(request.method)

@@ -1,0 +1,122 @@
+"""Schemathesis against a running node: requests drawn from ``/openapi.json``, answers held to it.
+
+    python -m tests.api.fuzzing --seconds 1200          what ``make fuzz-http`` runs; ends with the counts
+    python -m tests.api.fuzzing --rng-seed 7 --rounds 1 replays a failure
+
+Half of the requests follow the document and half break it. Every answer must have a status, a media type, a
+body and headers that the document names, and none may be a 5xx.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections import Counter
+from typing import Any
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case, GenerationMode, Response
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.api.served import Served, memory_node, serving
+
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OF_THE_CONNECTION = {"connection", "content-length", "content-type", "transfer-encoding"}
+"""Headers that OpenAPI leaves to HTTP."""
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+TIMEOUT_S = 10.0
+
+Counts = Counter[tuple[str, int]]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def encode_lines(context: object, value: object) -> bytes:
+    lines = value if isinstance(value, list) else [value]
+    return b"\n".join(json.dumps(line).encode() for line in lines)
+
+
+def fuzz(served: Served, *, examples: int, rng_seed: int) -> Counts:
+    """So many requests of each kind to each operation. Raises what schemathesis raises on a violation."""
+    base_url = f"http://127.0.0.1:{served.port}"
+    schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json")
+    counts: Counts = Counter()
+    with requests.Session() as session:
+        for result in schema.get_all_operations():
+            assert isinstance(result, Ok), "the document is no OpenAPI"
+            operation = result.ok()
+            can_be_broken = bool(operation.definition.raw["parameters"] or operation.body)
+            for mode in MODES if can_be_broken else MODES[:1]:
+
+                @seed(rng_seed)
+                @settings(
+                    max_examples=examples,
+                    deadline=None,
+                    database=None,
+                    phases=(Phase.generate,),
+                    suppress_health_check=list(HealthCheck),
+                )
+                @given(case=operation.as_strategy(generation_mode=mode))
+                def check(case: Case[Any]) -> None:
+                    answer = case.call(base_url=base_url, session=session, timeout=TIMEOUT_S)
+                    counts[f"{case.method} {case.path}", answer.status_code] += 1
+                    case.validate_response(answer, checks=CHECKS)
+                    check_headers(case, answer)
+
+                try:
+                    check()
+                except Exception as error:
+                    error.add_note(f"replay: --rng-seed {rng_seed} --rounds 1 --examples {examples}")
+                    raise
+    return counts
+
+
+def check_headers(case: Case[Any], answer: Response) -> None:
+    """No header that the document does not name for this status."""
+    responses = case.operation.definition.raw["responses"]
+    named = {name.lower() for name in responses[str(answer.status_code)]["headers"]}
+    unknown = {name.lower() for name in answer.headers} - named - OF_THE_CONNECTION
+    assert not unknown, f"{case.method} {case.path} {answer.status_code} has undocumented headers {unknown}"
+
+
+def _memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fuzz the HTTP API of a node in this process.")
+    parser.add_argument("--seconds", type=float, default=1_200, help="begin no round later (default 1200)")
+    parser.add_argument("--rounds", type=int, default=1_000_000, help="rounds at most")
+    parser.add_argument("--examples", type=int, default=50, help="requests an operation and mode in a round")
+    parser.add_argument("--rng-seed", type=int, default=int(time.time()), help="of the first round")
+    arguments = parser.parse_args()
+    began_s, counts = time.monotonic(), Counts()
+    with serving(memory_node(allow_faults=True)) as served:
+        for number in range(arguments.rounds):
+            if time.monotonic() - began_s > arguments.seconds:
+                break
+            counts += fuzz(served, examples=arguments.examples, rng_seed=arguments.rng_seed + number)
+            if number in (0, 4):  # by now all that is imported late is there
+                print(f"round {number + 1}: at most {_memory_mb():.0f} MB", flush=True)
+    for (operation, status), count in sorted(counts.items()):
+        print(f"{operation:32} {status} {count:8,}")
+    took_s = time.monotonic() - began_s
+    print(f"{counts.total():,} requests in {took_s:.0f} s, no violation; at most {_memory_mb():.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
