@@ -106,6 +106,13 @@ class Tuning:
     """A range with at most this many rows is listed (24 bytes a row) instead of split (16 × 8 bytes), which
     costs a round."""
 
+    # recount
+    recount_interval_ms: int = 500
+    """Between two steps of the recount of tree against rows, of some hundred rows each: a million rows in
+    half an hour."""
+    recount_pause_ms: int = 60_000
+    """Between two recounts."""
+
     # members
     gossip_interval_ms: int = 1_000
     member_timeout_ms: int = 5_000

@@ -49,6 +49,8 @@ _COUNTERS = {
     "openings_failed": "Connections to the peer listener that never became a link.",
     "stamps_ahead": "Stamps from elsewhere that were further ahead than the drift limit.",
     "stamps_given_up": "Times that this node gave up a stamp mark from beyond the drift limit.",
+    "recounts": "Whole comparisons of the tree with the rows.",
+    "recount_differences": "Leaves of the tree that differed from their rows, and were mended.",
     "corrupt_rows": "Reads that met a row that cannot be read.",
     "internal_errors": "Inputs and effects that failed in an unforeseen way.",
     "loop_stalls": "Times that the event loop stood still for more than a second.",
@@ -87,6 +89,13 @@ class NodeCollector(Collector):
         is_read_only = status.read_only_because is not None
         yield _gauge("read_only", "1 if it takes no writes until a restart.", int(is_read_only))
         yield _gauge("entries", "Entries held, tombstones and expired ones included.", status.entry_count)
+        if status.census is not None:
+            census = status.census
+            yield _gauge("keys", "Keys with a value, as of the last walk.", census.key_count)
+            yield _gauge("tombstones", "Deleted keys, as of the last walk.", census.tombstone_count)
+            yield _gauge(
+                "siblings", "Values of keys that have several, as of the last walk.", census.sibling_count
+            )
         yield _gauge("clock_holes", "Gaps in the node clock.", status.clock.hole_count())
         yield _gauge("rumors_hot", "Versions that are being told to peers.", status.hot_rumor_count)
         yield _gauge(

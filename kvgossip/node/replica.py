@@ -46,6 +46,7 @@ from kvgossip.node.local_writes import NO_CONDITION, format_etag, stage_write
 from kvgossip.node.merging import Merging
 from kvgossip.node.myself import Myself
 from kvgossip.node.peers import WITHOUT_WORD, Peers
+from kvgossip.node.recount import Recount
 from kvgossip.node.rows import Rows
 from kvgossip.node.staging import Staged, Staging
 from kvgossip.node.status import MemberRoot, MemberStatus, Status
@@ -139,6 +140,7 @@ class Replica:
             outbox=outbox,
             now_ms=now.monotonic_ms,
         )
+        self._recount = Recount(store, self._staging, tuning, now.monotonic_ms)
         self._leaving = Leaving(self._peers.membership, self._rumors)
         self._checks = ConvergenceChecks(self._peers.membership, self._peers.acquaintances.replica_at, outbox)
         self._me.stage()
@@ -217,6 +219,8 @@ class Replica:
             self._rumors.handle_timer(now_ms)
             self._exchanges.handle_timer(now_ms, can_ask=self._read_only_because is None)
             self._chunks.handle_timer(now_ms)
+            if self._read_only_because is None:
+                self._step_recount(now_ms)
             for outcome in self._transfers.handle_timer(now_ms):
                 self._merging.take_outcome(outcome, self._corrected(now))
         self._settle(now)
@@ -313,6 +317,7 @@ class Replica:
             read_only_because=self._read_only_because,
             clock_correction_ms=self._peers.offsets.correction_ms,
             hot_rumor_count=self._rumors.hot_count,
+            census=self._recount.census,
             counters=self._read_counters(),
         )
 
@@ -359,6 +364,7 @@ class Replica:
             self._chunks.next_deadline_ms(),
             self._checks.next_deadline_ms(),
             self._leaving.next_deadline_ms(),
+            self._recount.next_deadline_ms() if self._read_only_because is None else None,
         ]
         return min(deadline for deadline in deadlines if deadline is not None)
 
@@ -580,6 +586,14 @@ class Replica:
             self._notify("writes-reissued", entries=reissue.reissued_count)
             self._reissue = None
 
+    def _step_recount(self, now_ms: int) -> None:
+        """Compare a part of the tree with its rows; a difference is mended and told."""
+        for found in self._recount.handle_timer(now_ms):
+            if isinstance(found, CorruptRowError):
+                self._note_corrupt_row(found)
+            else:
+                self._notify("tree-mended", range=found.range, rows=found.row_delta)
+
     def _load_hot(self, key: Key) -> m.Carried | m.Offer | None:
         """The same for a rumor, which is over if its row cannot be read: exchanges repair the row."""
         try:
@@ -609,6 +623,8 @@ class Replica:
             "exchanges_broken": self._exchanges.schedule.broken_count,
             "exchanges_put_off": self._exchanges.schedule.put_off_count,
             "entries_refused": self._merging.refused_count,
+            "recounts": self._recount.completed_count,
+            "recount_differences": self._recount.difference_count,
             "stamps_ahead": self._staging.stamps_ahead,
             "stamps_given_up": self._staging.stamps_given_up,
         }

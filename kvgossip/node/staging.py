@@ -25,6 +25,7 @@ from kvgossip.model.stamp import STAMP_ZERO, Stamp, next_stamp, observe_stamp, s
 from kvgossip.node.effects import Now, Result, Ticket
 from kvgossip.node.waiters import Waiter
 from kvgossip.store.base import Batch, Change, Store
+from kvgossip.store.merkle import Mend
 
 META_CLOCK = "clock"
 META_STAMP = "stamp"
@@ -52,6 +53,7 @@ class Staged:
     """Dots that are to enter the clock: all at once when the batch goes out, which is much cheaper."""
     rows: dict[Key, StagedRow] = field(default_factory=dict)
     meta: dict[str, bytes | None] = field(default_factory=dict)
+    mends: list[Mend] = field(default_factory=list)
     results: list[tuple[Ticket, Result]] = field(default_factory=list)
     waiters: list[Waiter] = field(default_factory=list)
     bytes_count: int = 0
@@ -193,6 +195,15 @@ class Staging:
     def stage_meta(self, name: str, data: bytes | None) -> None:
         self._gathering.meta[name] = data
 
+    def stage_mend(self, mend: Mend) -> None:
+        """Correct the tree, which differs from the rows."""
+        self._gathering.mends.append(mend)
+
+    @property
+    def is_mending(self) -> bool:
+        """True while a correction of the tree waits for the disk."""
+        return bool(self._gathering.mends or (self._in_flight is not None and self._in_flight.mends))
+
     def answer(self, ticket: Ticket, result: Result) -> None:
         """Answer with the gathering batch: the result was decided on what is staged."""
         self._gathering.results.append((ticket, result))
@@ -209,7 +220,7 @@ class Staging:
         if self._in_flight is not None or not self._is_write(staged):
             return None
         clock = self.clock
-        batch = Batch(meta=staged.meta)
+        batch = Batch(meta=staged.meta, mends=staged.mends)
         for key, row in staged.rows.items():
             hashed = key_hash(self._seed, key)
             batch.changes.append(Change(key, hashed, row.digest, row.data, row.old_digest))
@@ -260,7 +271,13 @@ class Staging:
     # -- private
 
     def _is_write(self, staged: Staged) -> bool:
-        return bool(staged.rows or staged.meta or staged.dots or staged.clock is not self.committed_clock)
+        return bool(
+            staged.rows
+            or staged.meta
+            or staged.mends
+            or staged.dots
+            or staged.clock is not self.committed_clock
+        )
 
     def _staged_row(self, key: Key) -> StagedRow | None:
         row = self._gathering.rows.get(key)

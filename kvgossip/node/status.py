@@ -8,6 +8,18 @@ from kvgossip.model.member import Member
 
 
 @dataclass(frozen=True, slots=True)
+class Census:
+    """What a whole walk through the entries counted; not of one moment, and some minutes old."""
+
+    key_count: int = 0
+    """Keys with at least one value; one that has expired counts."""
+    tombstone_count: int = 0
+    """Keys without any value."""
+    sibling_count: int = 0
+    """Values of keys that have more than one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One node, as of its last commit."""
 
@@ -29,6 +41,8 @@ class Status:
     clock_correction_ms: int
     """What is added to this node's wall clock because most others' differ from it; 0 if it is right."""
     hot_rumor_count: int
+    census: Census | None
+    """None before the first walk has ended."""
     counters: dict[str, int]
     """Totals since the start by stable names such as ``frames_refused`` or ``exchange_bytes_sent``."""
 

@@ -45,7 +45,16 @@ _WARNINGS = frozenset(
     )
 )
 _ERRORS = frozenset(
-    ("commit-failed", "copy-found", "internal-error", "log-lost", "loop-stalled", "row-corrupt", "stop-hung")
+    (
+        "commit-failed",
+        "copy-found",
+        "internal-error",
+        "log-lost",
+        "loop-stalled",
+        "row-corrupt",
+        "stop-hung",
+        "tree-mended",
+    )
 )
 
 

@@ -28,7 +28,7 @@ from kvgossip.sim.trace import Trace
 from kvgossip.store.base import Batch
 
 ROWS_MAX = 100_000
-IMPOSSIBLE_EVENTS = ("copy-found", "entry-refused", "frame-refused", "row-corrupt")
+IMPOSSIBLE_EVENTS = ("copy-found", "entry-refused", "frame-refused", "row-corrupt", "tree-mended")
 """No directory is copied here, no peer lies, and no disk rots."""
 TIMERS_AT_ONCE_MAX = 100
 """A replica that asks for this many timers without any time passing is in a loop."""

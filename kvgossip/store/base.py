@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from kvgossip.model.ids import Key
-from kvgossip.store.merkle import Fingerprint, MerkleTree
+from kvgossip.store.merkle import Fingerprint, Mend, MerkleTree
 
 HASH_MAX = (1 << 64) - 1
 
@@ -54,6 +54,8 @@ class Batch:
     changes: list[Change] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
     """Small records by name (identity, node clock, stamp, members); None removes one."""
+    mends: list[Mend] = field(default_factory=list)
+    """Corrections of the tree alone, where a recount found that it differs from the rows."""
     leaves: dict[int, bytes] = field(default_factory=dict)
     """What ``prepare`` adds: the tree's records to be written with the rows."""
 

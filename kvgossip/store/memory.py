@@ -76,7 +76,7 @@ class MemoryStore:
     # -- commits
 
     def prepare(self, batch: Batch) -> None:
-        batch.leaves = self._tree.prepare(batch.changes)
+        batch.leaves = self._tree.prepare(batch.changes, batch.mends)
 
     def write(self, batch: Batch) -> None:
         assert self._written is None, "one batch at a time"
@@ -86,7 +86,7 @@ class MemoryStore:
         assert self._written is batch, "only a written batch is published"
         self._written = None
         self._apply(batch)
-        self._tree.publish(batch.changes, batch.leaves)
+        self._tree.publish(batch.changes, batch.leaves, batch.mends)
 
     def close(self) -> None:
         """Nothing to give up."""

@@ -59,6 +59,14 @@ class PlacedChange(Protocol):
     def old_digest(self) -> int | None: ...
 
 
+class Mend(NamedTuple):
+    """What a leaf lacks, by a recount. ``hash`` is the last of the leaf, which it may be split from later."""
+
+    hash: int
+    sum_delta: int
+    row_delta: int
+
+
 ReadDigests = Callable[[int, int], Iterable[tuple[int, int]]]
 """(hash, digest) of all published rows with first <= hash <= last, in any order."""
 
@@ -126,9 +134,16 @@ class MerkleTree:
             counts[child] += 1
         return [Fingerprint(sums[i] & DIGEST_MASK, counts[i]) for i in range(end - first)]
 
+    def leaf_at(self, hash_: int) -> tuple[int, int]:
+        """The range (prefix, bits) of the leaf that holds ``hash_``."""
+        bits = self._header.depth
+        if hash_ >> HASH_BITS - bits < self._header.split_count:
+            bits += 1
+        return hash_ >> HASH_BITS - bits, bits
+
     # -- commits
 
-    def prepare(self, changes: Sequence[PlacedChange]) -> dict[int, bytes]:
+    def prepare(self, changes: Sequence[PlacedChange], mends: Sequence[Mend] = ()) -> dict[int, bytes]:
         """The records (empty bytes: to be removed) of the tree as it will be with ``changes``."""
         header = self._header
         split_count = header.split_count
@@ -150,14 +165,23 @@ class MerkleTree:
                 index = change.hash >> shift - 1
                 digests, rows = deep.get(index) or self._deep[index]
                 deep[index] = ((digests + delta) & DIGEST_MASK, rows + added)
+        for mend in mends:
+            total += mend.sum_delta
+            row_count += mend.row_delta
+            index, bits = self.leaf_at(mend.hash)
+            leaves, arrays = (shallow, self._shallow) if bits == header.depth else (deep, self._deep)
+            digests, rows = leaves.get(index) or arrays[index]
+            leaves[index] = ((digests + mend.sum_delta) & DIGEST_MASK, rows + mend.row_delta)
         owed_count = min(max(row_count // ROWS_PER_LEAF, header.leaf_count), 2 << header.depth)
         owed_count -= header.leaf_count
         if owed_count:
             self._split(owed_count, changes, shallow, deep)
         return self._records(header.grown(total, row_count, owed_count), shallow, deep)
 
-    def publish(self, changes: Iterable[PlacedChange], records: Mapping[int, bytes]) -> None:
-        """Apply what ``prepare(changes)`` answered."""
+    def publish(
+        self, changes: Iterable[PlacedChange], records: Mapping[int, bytes], mends: Iterable[Mend] = ()
+    ) -> None:
+        """Apply what ``prepare(changes, mends)`` answered."""
         header = TreeHeader.decode(records[HEADER])
         assert header is not None
         if header.depth == self._header.depth:
@@ -178,6 +202,10 @@ class MerkleTree:
             old_digest = change.old_digest
             digests += change.digest - (old_digest or 0)
             tops[top] = Fingerprint(digests & DIGEST_MASK, rows + (old_digest is None))
+        for mend in mends:
+            top = mend.hash >> HASH_BITS - TOP_BITS
+            digests, rows = tops[top]
+            tops[top] = Fingerprint((digests + mend.sum_delta) & DIGEST_MASK, rows + mend.row_delta)
 
     # -- checks
 

@@ -120,7 +120,7 @@ class RocksStore:
     # -- commits
 
     def prepare(self, batch: Batch) -> None:
-        batch.leaves = self._tree.prepare(batch.changes)
+        batch.leaves = self._tree.prepare(batch.changes, batch.mends)
 
     def write(self, batch: Batch) -> None:
         self._make_ready(batch_bytes_max(batch))
@@ -140,7 +140,7 @@ class RocksStore:
         self._in_flight = None
         with self._lock:
             self._pinned = None
-        self._tree.publish(batch.changes, batch.leaves)
+        self._tree.publish(batch.changes, batch.leaves, batch.mends)
 
     def close(self) -> None:
         with self._lock:
