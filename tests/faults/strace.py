@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvgossip.cli.local_cluster import NodeProcess
+from tests.faults.conftest import cannot_run, need
 
 WRITES = "write,pwrite64,writev,sendto,sendmsg"
 SYNCS = "fdatasync,fsync,sync_file_range"
 _LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
 _CALL = re.compile(r"(\w+)\((\d+)<(.*?)>[,)]?(.*)", re.DOTALL)
+
+
+def need_strace() -> None:
+    """Go on only if strace is there and may trace what it starts."""
+    need("strace")
+    tried = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        cannot_run(f"strace may not trace here: {tried.stderr.strip()}")
 
 
 def traced(output: Path) -> list[str]:

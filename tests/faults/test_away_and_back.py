@@ -73,7 +73,7 @@ def test_all_nodes_killed_at_once_come_back_with_everything(make_cluster: MakeCl
     cluster.wait_ready()
     acknowledged: dict[str, str] = {}
     for again in range(2):
-        loads = [Load(node, f"{again}{node.name}", threads=2) for node in cluster.nodes]
+        loads = [Load(node, f"{again}{node.name}", threads=2, pause_s=0.005) for node in cluster.nodes]
         with loads[0], loads[1], loads[2]:
             until(partial(all_acknowledged, loads, 100), "a load")
             for node in cluster.nodes:

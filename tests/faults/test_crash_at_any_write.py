@@ -6,8 +6,8 @@ import pytest
 
 from kvgossip.cli.local_cluster import ClusterError, NodeProcess
 from tests.faults.calls import Load, check_kept, status
-from tests.faults.conftest import MakeCluster, need
-from tests.faults.strace import injected
+from tests.faults.conftest import MakeCluster
+from tests.faults.strace import injected, need_strace
 
 CALLS_MAX = 200
 """Each thread counts its own calls, so a run ends at the Nth call of whichever thread gets there first."""
@@ -26,7 +26,7 @@ def test_a_kill_at_each_write_system_call_loses_nothing_acknowledged(make_cluste
 
 def crash_at(make_cluster: MakeCluster, numbers: Iterable[int]) -> None:
     """One directory that goes through all the crashes; after each a plain start must find everything."""
-    need("strace")
+    need_strace()
     node = make_cluster(1).nodes[0]
     plain = node.command
     acknowledged: dict[str, str] = {}

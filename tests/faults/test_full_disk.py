@@ -14,7 +14,7 @@ from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.store.rocks_open import RESERVE_BYTES, free_bytes
 from tests.cli.processes import TIMEOUT_S, command
 from tests.faults.calls import check_kept, get, is_up, put, status, until
-from tests.faults.conftest import MakeCluster, need
+from tests.faults.conftest import MakeCluster, cannot_run, need
 
 pytestmark = pytest.mark.faults
 
@@ -27,7 +27,10 @@ def small_disk(path: Path) -> Iterator[Path]:
     """A disk of ``DISK_BYTES`` mounted at ``path``."""
     need("mount", "umount", root=True)
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)], check=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        cannot_run(f"no small disk can be mounted: {mounted.stderr.strip()}")
     try:
         yield path
     finally:

@@ -10,8 +10,8 @@ import pytest
 from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.sim.mutation import Mutant, mutated_package
 from tests.faults.calls import Load
-from tests.faults.conftest import MakeCluster, need
-from tests.faults.strace import Call, read_calls, traced
+from tests.faults.conftest import MakeCluster
+from tests.faults.strace import Call, need_strace, read_calls, traced
 
 pytestmark = pytest.mark.faults
 
@@ -41,7 +41,7 @@ def test_a_build_without_the_sync_is_found_out(make_cluster: MakeCluster, tmp_pa
 
 def unsynced(node: NodeProcess, trace: Path, prefix: list[str]) -> list[str]:
     """Load the node; the keys whose answer was sent without a sync of the log before it."""
-    need("strace")
+    need_strace()
     node.command = [*prefix, *traced(trace), *node.command]
     node.start()
     node.wait_ready()

@@ -7,8 +7,8 @@ from statistics import quantiles
 import pytest
 
 from tests.faults.calls import Client, Load, check_kept, get, holds, members, put, status, until
-from tests.faults.conftest import MakeCluster, need
-from tests.faults.strace import injecting
+from tests.faults.conftest import MakeCluster
+from tests.faults.strace import injecting, need_strace
 
 pytestmark = pytest.mark.faults
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 def test_after_a_sync_failed_nothing_is_acknowledged_and_a_restart_recovers(
     make_cluster: MakeCluster,
 ) -> None:
-    need("strace")
+    need_strace()
     node = make_cluster(1).nodes[0]
     node.start()
     node.wait_ready()
@@ -42,7 +42,7 @@ def test_after_a_sync_failed_nothing_is_acknowledged_and_a_restart_recovers(
 
 
 def test_while_a_sync_takes_two_seconds_reads_and_gossip_go_on(make_cluster: MakeCluster) -> None:
-    need("strace")
+    need_strace()
     cluster = make_cluster(3)
     slow, second, third = cluster.nodes
     cluster.start()
