@@ -39,7 +39,7 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
     refuse_encoding(request)
     if not request.content.is_eof():
         answer_expectation(request)
-    answer = Stream(200, {"Content-Type": "application/x-ndjson"})
+    answer = Stream(node, 200, {"Content-Type": "application/x-ndjson"})
     await answer.prepare(request)
     batch = _Batch(node)
     reader = asyncio.create_task(batch.read(request))

@@ -50,7 +50,7 @@ async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> w
     if unwanted is not None:
         return unwanted
     if form is not Form.AS_IT_IS:
-        return await answer_siblings(request, live, form, headers)
+        return await answer_siblings(node, request, live, form, headers)
     value = values[0]
     headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
     return Answer(200, headers, value.body)

@@ -17,15 +17,16 @@ from kvgossip.api.stream import Stream
 from kvgossip.model.mv import Sibling
 from kvgossip.model.stamp import format_stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
+from kvgossip.runtime.node import Node
 
 
 async def answer_siblings(
-    request: web.BaseRequest, live: tuple[Sibling, ...], form: Form, headers: Mapping[str, str]
+    node: Node, request: web.BaseRequest, live: tuple[Sibling, ...], form: Form, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """200 for one value, 300 for several."""
     boundary = token_hex(16)  # not to be foreseen, so no value can hold it
     content_type = JSON if form is Form.JSON else f"{MULTIPART}; boundary={boundary}"
-    answer = Stream(300 if len(live) > 1 else 200, {**headers, "Content-Type": content_type})
+    answer = Stream(node, 300 if len(live) > 1 else 200, {**headers, "Content-Type": content_type})
     await answer.prepare(request)
     if request.method != "HEAD":
         async for part in _json_list(live) if form is Form.JSON else _parts(live, boundary):
