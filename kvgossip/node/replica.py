@@ -60,6 +60,7 @@ from kvgossip.store.base import Batch, Store
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 
+RESTAGE_MS = 1_000
 _BULK = (m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
 
 
@@ -104,6 +105,8 @@ class Replica:
         identity = next_identity(store, rng, start_number, is_new_replica=is_new_replica)
         self._is_started = False
         self._read_only_because: str | None = None
+        self._restage_ms: int | None = None
+        """When to write identity and members again, which a commit that failed took along."""
         self._next_ticket = 1
         self._effects: list[Effect] = []
         self._counters: dict[str, int] = {}
@@ -206,9 +209,13 @@ class Replica:
 
     def handle_timer(self, now: Now) -> None:
         """Do what is due. Called early, late or twice, it is harmless."""
+        now_ms = now.monotonic_ms
+        if self._restage_ms is not None and now_ms >= self._restage_ms:
+            self._restage_ms = None
+            self._me.stage()
+            self._peers.stage_all()
         if not self._is_started:
             return
-        now_ms = now.monotonic_ms
         self._peers.membership.handle_timer(now_ms)
         voted = self._peers.vote_on_clock()
         if voted is not None:
@@ -275,8 +282,7 @@ class Replica:
         if any(isinstance(job.origin, FetchOrigin) for job in dropped_jobs):
             self._exchanges.break_off()
         if not failure.is_final:
-            self._me.stage()
-            self._peers.stage_all()
+            self._restage_ms = now.monotonic_ms + RESTAGE_MS
         self._settle(now)
 
     # -- queries, of committed rows only
@@ -351,7 +357,7 @@ class Replica:
     def next_deadline_ms(self) -> int | None:
         """On the monotonic clock; None if nothing is due."""
         if not self._is_started:
-            return None
+            return self._restage_ms
         if self._reissue is not None and self._staging.is_idle:
             return 0
         if self._reissue is not None:
@@ -366,6 +372,8 @@ class Replica:
             self._leaving.next_deadline_ms(),
             self._recount.next_deadline_ms() if self._read_only_because is None else None,
         ]
+        if self._restage_ms is not None:
+            deadlines.append(self._restage_ms)
         return min(deadline for deadline in deadlines if deadline is not None)
 
     def check_invariants(self) -> None:

@@ -172,4 +172,4 @@ def roots(hands: list[Hand]) -> set[str]:
 
 
 def with_tuning(**changes: int) -> Tuning:
-    return replace(Tuning(), **changes)
+    return replace(Tuning(), **changes)  # type: ignore[arg-type]
