@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants fuzz-http clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,7 +25,7 @@ demo: setup ## five real nodes, real files, a partition and its healing
 test: setup ## the test suite (below five minutes on two cores)
 	$(BIN)/python -m pytest -n 2
 
-test-faults: setup ## faults on real processes (root; strace, iptables, iproute2, faketime), 12 minutes
+test-faults: setup ## faults on real processes (root; strace, iptables, iproute2, faketime), about 5 minutes
 	$(BIN)/python -m pytest -m faults -rs --durations=10 tests/faults
 
 test-faults-long: setup ## SIGKILL at each of the first 200 write system calls

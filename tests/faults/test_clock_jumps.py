@@ -27,7 +27,7 @@ def wrong_clock(offset: Path) -> list[str]:
         cannot_run("faketime has no libfaketimeMT.so.1 in any known folder")
     return [
         *("env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={offset}"),
-        *("FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_RESET=1"),
+        *("FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"),
     ]
 
 
