@@ -52,6 +52,7 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
         await answer.write(_encode(problem_fields(error)))
     finally:
         reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
     await answer.write_eof()
     return answer
 

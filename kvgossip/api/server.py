@@ -143,6 +143,8 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what never reached a handler, or to a handler that failed."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone: nobody to answer, and nothing to log
         if status >= 500:
             _log.error("a request failed: %s %s", request.method, request.path, exc_info=exc)
             if request.writer.output_size > 0:

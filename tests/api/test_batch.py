@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 import time
 from base64 import b64encode
 from typing import cast
@@ -256,6 +257,23 @@ def test_a_client_that_reads_nothing_is_not_read_from(monkeypatch: pytest.Monkey
                 if begun != seen:
                     settled_s, seen = time.monotonic(), begun
         assert 0 < begun < 30
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    lines_sent = b'{"op":"put","key":"a","value":"1"}\n' * 300 + b'{"op"'
+    with serving(memory_node()) as served:
+        for number in range(4):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+                raw.sendall(HEAD + b"\r\n" + chunk(lines_sent))
+                if number % 2:
+                    receive_until(raw, b'"line": 1,')
+                if number >= 2:  # a reset instead of an end
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        deadline_s = time.monotonic() + 10
+        while served.api.connection_count:
+            assert time.monotonic() < deadline_s
+        assert served.get("/v1/kv/a").status == 200
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
