@@ -9,8 +9,10 @@ entry the vector is lowered to what it said of the old id at the start, or it wo
 of the twin; a sibling of this start gets a new dot.
 """
 
+import struct
 from dataclasses import dataclass, replace
 
+from kvgossip.errors import StoreError
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.encoding import encode_entry
 from kvgossip.model.entry import Entry
@@ -22,6 +24,10 @@ from kvgossip.store.base import Store
 
 STEP_ROWS = 512
 STEP_BYTES = 1 << 20
+META_REISSUE = "reissue"
+"""Kept from the new identity to the last reissued row, so that a crash in between is made up for."""
+
+_OLD_DOTS = struct.Struct(">QQ")
 _END = Key(bytes([max(Kind) + 1]))
 
 
@@ -35,22 +41,44 @@ class OldDots:
     def includes(self, dot: Dot) -> bool:
         return dot.replica == self.replica and dot.counter > self.counter
 
+    def encode(self) -> bytes:
+        return _OLD_DOTS.pack(self.replica, self.counter)
+
+    @staticmethod
+    def decode(data: bytes) -> "OldDots":
+        """Raises ``StoreError`` for a record that is not ours."""
+        if len(data) != _OLD_DOTS.size:
+            raise StoreError("the record of an unfinished reissue in the data directory is garbled")
+        replica, counter = _OLD_DOTS.unpack(data)
+        return OldDots(ReplicaId(replica), counter)
+
 
 class Reissue:
     """One walk through all rows, a bounded step at a time. No data is sent until it is over."""
 
     def __init__(self, store: Store, staging: Staging, old: OldDots) -> None:
+        """Begin, or begin anew: rows that were reissued and committed have no old dots any more."""
         self._store = store
         self._staging = staging
-        self._old = old
+        self.old = old
+        self._is_recorded = True
+        staging.give_up_dots(old.replica, above=old.counter)
+        staging.stage_meta(META_REISSUE, old.encode())
         self._position: Key | None = make_key(min(Kind), b"\x00")
         self.reissued_count = 0
         for key in staging.staged_keys():  # the walk sees committed rows only
             self._reissue_if_old(key)
 
     @property
-    def is_over(self) -> bool:
+    def is_walked(self) -> bool:
         return self._position is None
+
+    def finish(self) -> bool:
+        """Called when all is durable: first the record goes, then it is over. True at the second call."""
+        was_recorded, self._is_recorded = self._is_recorded, False
+        if was_recorded:
+            self._staging.stage_meta(META_REISSUE, None)
+        return not was_recorded
 
     def step(self) -> None:
         """Stage what the next rows need.
@@ -67,7 +95,7 @@ class Reissue:
 
     def _reissue_if_old(self, key: Key) -> None:
         entry = self._staging.lookup(key)
-        if entry is not None and any(self._old.includes(dot) for dot in entry.dots()):
+        if entry is not None and any(self.old.includes(dot) for dot in entry.dots()):
             self._reissue(key, entry)
 
     def _reissue(self, key: Key, entry: Entry) -> None:
@@ -82,14 +110,14 @@ class Reissue:
     def _renewed(self, entry: MvEntry) -> MvEntry:
         siblings: list[Sibling] = []
         for sibling in entry.siblings:
-            if self._old.includes(sibling.dot):
+            if self.old.includes(sibling.dot):
                 dot = self._staging.next_dot()
                 self._staging.stage_dots((dot,))
                 siblings.append(replace(sibling, dot=dot))
             else:
                 siblings.append(sibling)
         siblings.sort(key=lambda sibling: sibling.dot)
-        old = self._old
+        old = self.old
         seen = [
             Dot(dot.replica, min(dot.counter, old.counter)) if dot.replica == old.replica else dot
             for dot in entry.vector

@@ -99,6 +99,11 @@ class Exchanges:
         if self.schedule.current is not None:
             self.schedule.current.break_off()
 
+    def refuse_give(self, sender: Address, session: int) -> None:
+        """What ``sender`` gives cannot be committed: end its session, or it waits and others with it."""
+        self._answers.handle_over(sender, session)
+        self._outbox.send(sender, m.ExchangeOver(session, is_busy=False))
+
     def handle_timer(self, now_ms: int, *, can_ask: bool) -> None:
         self._answers.handle_timer(now_ms)
         if can_ask:
@@ -196,9 +201,11 @@ class Exchanges:
         except CorruptRowError:
             self._outbox.send(sender, m.ExchangeOver(request.session, is_busy=False))
             raise
-        if taken is None or not can_merge:
+        if taken is None:
             return
-        if isinstance(taken, NodeClock):
+        if not can_merge:
+            self.refuse_give(sender, request.session)
+        elif isinstance(taken, NodeClock):
             self._take_over(taken)
             self.schedule.handle_settled(sender)
         else:

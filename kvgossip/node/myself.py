@@ -34,7 +34,7 @@ class Myself:
         old = OldDots(self.identity.replica, self.counter_at_start)
         self.identity = self.identity.renewed(rng)
         self.counter_at_start = self.counter_told = 0
-        self._staging.renew_replica(self.identity.replica, counter_at_start=old.counter)
+        self._staging.renew_replica(self.identity.replica)
         self.stage()
         return old
 

@@ -23,7 +23,7 @@ from kvgossip.model.stamp import stamp_ms
 from kvgossip.model.value import Value
 from kvgossip.node.commits import explain_failure
 from kvgossip.node.convergence import ConvergenceChecks
-from kvgossip.node.copies import Reissue
+from kvgossip.node.copies import META_REISSUE, OldDots, Reissue
 from kvgossip.node.effects import (
     Commit,
     Condition,
@@ -147,6 +147,9 @@ class Replica:
         self._leaving = Leaving(self._peers.membership, self._rumors)
         self._checks = ConvergenceChecks(self._peers.membership, self._peers.acquaintances.replica_at, outbox)
         self._me.stage()
+        unfinished = store.get_meta(META_REISSUE)
+        if unfinished is not None:
+            self._reissue = Reissue(store, self._staging, OldDots.decode(unfinished))
 
     # -- inputs: clients
 
@@ -279,8 +282,13 @@ class Replica:
             for ticket, _ in staged.results:
                 self._effects.append(Done(ticket, Refused(reason, failure.detail)))
             dropped_jobs += staged.waiters
-        if any(isinstance(job.origin, FetchOrigin) for job in dropped_jobs):
-            self._exchanges.break_off()
+        for job in dropped_jobs:
+            if isinstance(job.origin, FetchOrigin):
+                self._exchanges.break_off()
+            elif isinstance(job.origin, GiveOrigin):
+                self._exchanges.refuse_give(job.sender, job.origin.session)
+        if self._reissue is not None:
+            self._reissue = Reissue(self._store, self._staging, self._reissue.old)
         if not failure.is_final:
             self._restage_ms = now.monotonic_ms + RESTAGE_MS
         self._settle(now)
@@ -585,12 +593,12 @@ class Replica:
         self._reissue = Reissue(self._store, self._staging, old)
 
     def _step_reissue(self, reissue: Reissue) -> None:
-        if not reissue.is_over:
+        if not reissue.is_walked:
             try:
                 reissue.step()
             except CorruptRowError as error:
                 self._note_corrupt_row(error)
-        elif self._staging.is_idle:
+        elif self._staging.is_idle and reissue.finish():
             self._notify("writes-reissued", entries=reissue.reissued_count)
             self._reissue = None
 

@@ -176,11 +176,14 @@ class Staging:
         self._gathering.clock = self.clock.join(clock)
         self._own_counter = self._gathering.clock.greatest(self.replica)
 
-    def renew_replica(self, replica: ReplicaId, *, counter_at_start: int) -> None:
-        """Issue dots as another replica; the dots of this start under the old id no longer count as held."""
-        self._gathering.clock = self.clock.without(self.replica, above=counter_at_start)
+    def renew_replica(self, replica: ReplicaId) -> None:
+        """Issue dots as another replica."""
         self.replica = replica
-        self._own_counter = self._gathering.clock.greatest(replica)
+        self._own_counter = self.clock.greatest(replica)
+
+    def give_up_dots(self, replica: ReplicaId, *, above: int) -> None:
+        """Dots of another replica id, above a counter, no longer count as held."""
+        self._gathering.clock = self.clock.without(replica, above=above)
 
     def staged_keys(self) -> list[Key]:
         """Keys of rows that are not committed yet."""

@@ -1,5 +1,6 @@
 """A node that runs on a copied or restored directory notices, takes a new replica id, and loses nothing."""
 
+from kvgossip.errors import StoreFullError
 from kvgossip.model.dot import VersionVector
 from kvgossip.node.effects import Written
 from kvgossip.wire import codec
@@ -127,3 +128,56 @@ def test_data_waits_for_the_word_of_a_stranger() -> None:
     one.receive(two, m.RumorPush(1, (item,), ()))
     assert [type(message) for message in one.take_messages()] == [m.Hello]
     assert one.replica.status().counters["frames_before_hello"] == 1
+
+
+def found_copy_with_unsent_writes() -> tuple[Hand, Hand]:
+    """A node, and a restored backup of another that wrote as much again while it was cut off."""
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    for i in range(5):
+        two.write(mv(f"m{i}"), b"original %d" % i)
+    run([one, two], 500)
+    again = restored(two, backup, start=2)
+    for i in range(5):
+        again.write(mv(f"m{i}"), b"restored %d" % i)
+    again.receive(one, m.Hello(one.replica._me.known(), known_of(two), has_your_word=False))
+    assert any(event.name == "copy-found" for event in again.events)
+    return one, again
+
+
+def known_of(hand: Hand) -> m.Known:
+    return hand.replica._me.known()
+
+
+def assert_both_are_there(one: Hand, again: Hand) -> None:
+    run([one, again], 20_000)
+    assert len(roots([one, again])) == 1
+    for i in range(5):
+        assert sorted(set(one.bodies(mv(f"m{i}")))) == [b"original %d" % i, b"restored %d" % i]
+
+
+def test_a_commit_refused_during_a_reissue_loses_nothing() -> None:
+    one, again = found_copy_with_unsent_writes()
+    refused = 0
+    for _ in range(20):  # every batch of the reissue is refused once
+        again.advance(1_000)
+        if again.commits and refused < 3:
+            refused += 1
+            error = StoreFullError("no space")
+            again.replica.handle_commit_failed(again.commits.pop(), error, again.now)
+            again.pump()
+        else:
+            again.commit()
+    assert refused == 3
+    assert_both_are_there(one, again)
+
+
+def test_a_crash_during_a_reissue_loses_nothing() -> None:
+    one, again = found_copy_with_unsent_writes()
+    batch = again.commits.pop(0)  # the new identity is durable, the reissued rows are not
+    assert not batch.changes or batch.meta
+    again.store.write(batch)
+    back = Hand("n2", store=again.store.reopen(), seeds=["n1"], start=3, wall_ms=WALL_MS + again.ms)
+    assert_both_are_there(one, back)
+    assert any(event.name == "writes-reissued" for event in back.events)

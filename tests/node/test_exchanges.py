@@ -1,5 +1,6 @@
 """Whole nodes exchange: entries come from one exchange at a time, and a heal is soon over."""
 
+from kvgossip.errors import StoreFullError
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.node.hand import Hand, kv, mv, roots, run
@@ -76,3 +77,33 @@ def test_concurrent_writes_on_both_sides_become_siblings_everywhere() -> None:
     two.put(mv("a"), b"right")
     run([one, two], 2_000)
     assert sorted(one.bodies(mv("a"))) == sorted(two.bodies(mv("a"))) == [b"left", b"right"]
+
+
+def test_a_node_that_cannot_commit_does_not_keep_the_others_apart() -> None:
+    hands = [Hand(f"n{i}", seeds=["n0"]) for i in range(3)]
+    run(hands, 200)
+    full = hands[1]
+    for i in range(20):
+        hands[0].put(kv(f"left/{i}"), b"1")
+    hands[2].put(kv("right"), b"1")
+    by_address = {hand.address: hand for hand in hands}
+    for _ in range(20_000):
+        for hand in hands:
+            hand.advance(1)
+            while hand.commits:
+                batch = hand.commits.pop(0)
+                if hand is full and batch.changes:
+                    error = StoreFullError("no space")
+                    hand.replica.handle_commit_failed(batch, error, hand.now)
+                else:
+                    hand.store.write(batch)
+                    hand.replica.handle_committed(batch, hand.now)
+                hand.pump()
+        for hand in hands:
+            sends, hand.sends = hand.sends, []
+            for send in sends:
+                if not isinstance(codec.decode(send.data), m.RumorPush):
+                    by_address[send.to].receive_bytes(hand, send.data)
+        if len(roots([hands[0], hands[2]])) == 1:
+            return
+    raise AssertionError("two healthy nodes did not agree in 20 s beside one with a full disk")
