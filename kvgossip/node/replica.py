@@ -126,6 +126,7 @@ class Replica:
             outbox=outbox,
             now_ms=now.monotonic_ms,
         )
+        self._effects += [Notify(event) for event in self._peers.take_garbled()]
         self._peers.membership.set_seeds(profile.seeds)
         self._rumors = RumorMonger(tuning, rng, outbox, self._load_hot)
         self._transfers = Transfers(tuning, seed, outbox)

@@ -33,6 +33,7 @@ _WARNINGS = frozenset(
     (
         "data-not-kept",
         "entry-refused",
+        "member-record-garbled",
         "frame-refused",
         "member-down",
         "member-record-garbled",
