@@ -4,12 +4,12 @@
     python -m tests.api.fuzzing --rng-seed 7 --rounds 1 replays a failure
 
 Half of the requests follow the document and half break it. Every answer must have a status, a media type, a
-body and headers that the document names, and none may be a 5xx.
+body and headers that the document names, none may be a 5xx, and all come within ``TIMEOUT_S``. The node is a
+process with a data directory, and its memory is told.
 """
 
 import argparse
 import json
-import resource
 import time
 from collections import Counter
 from typing import Any
@@ -27,7 +27,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.api.served import Served, memory_node, serving
+from kvgossip.cli.local_cluster import LocalCluster
+from tests.faults.memory import MemoryWatch
 
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
@@ -51,9 +52,8 @@ def encode_lines(context: object, value: object) -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-def fuzz(served: Served, *, examples: int, rng_seed: int) -> Counts:
+def fuzz(base_url: str, *, examples: int, rng_seed: int) -> Counts:
     """So many requests of each kind to each operation. Raises what schemathesis raises on a violation."""
-    base_url = f"http://127.0.0.1:{served.port}"
     schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json")
     counts: Counts = Counter()
     with requests.Session() as session:
@@ -106,29 +106,30 @@ def check_headers(case: Case[Any], answer: Response) -> None:
     assert not unknown, f"{case.method} {case.path} {answer.status_code} has undocumented headers {unknown}"
 
 
-def _memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fuzz the HTTP API of a node in this process.")
+    parser = argparse.ArgumentParser(description="Fuzz the HTTP API of a node.")
     parser.add_argument("--seconds", type=float, default=1_200, help="begin no round later (default 1200)")
     parser.add_argument("--rounds", type=int, default=1_000_000, help="rounds at most")
     parser.add_argument("--examples", type=int, default=50, help="requests an operation and mode in a round")
     parser.add_argument("--rng-seed", type=int, default=int(time.time()), help="of the first round")
     arguments = parser.parse_args()
     began_s, counts = time.monotonic(), Counts()
-    with serving(memory_node(allow_faults=True)) as served:
+    with LocalCluster(1, flags=("--allow-faults",)) as cluster:
+        node = cluster.nodes[0]
+        cluster.start()
+        cluster.wait_ready()
+        memory = MemoryWatch(node)
         for number in range(arguments.rounds):
             if time.monotonic() - began_s > arguments.seconds:
                 break
-            counts += fuzz(served, examples=arguments.examples, rng_seed=arguments.rng_seed + number)
-            if number in (0, 4):  # by now all that is imported late is there
-                print(f"round {number + 1}: at most {_memory_mb():.0f} MB", flush=True)
+            counts += fuzz(node.url, examples=arguments.examples, rng_seed=arguments.rng_seed + number)
+            node.check_alive()
+            memory.look(f"{counts.total():,} requests")
+        print(memory)
     for (operation, status), count in sorted(counts.items()):
         print(f"{operation:32} {status} {count:8,}")
     took_s = time.monotonic() - began_s
-    print(f"{counts.total():,} requests in {took_s:.0f} s, no violation; at most {_memory_mb():.0f} MB")
+    print(f"{counts.total():,} requests in {took_s:.0f} s, no violation; seeds from {arguments.rng_seed}")
 
 
 if __name__ == "__main__":
