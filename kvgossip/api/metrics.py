@@ -1,13 +1,15 @@
 """``/metrics``: what a node counts and measures, for Prometheus.
 
-Values are read when they are asked for; nothing is kept here. Labels are kinds, states and peers, never keys,
-so the number of series is bounded by the number of members. docs/METRICS.md lists every name, and a test
-holds it to a running node.
+Values are read when they are asked for; nothing is kept here. Labels are kinds, states, causes and peers,
+never keys, so the number of series is bounded by the number of members. docs/METRICS.md lists every name, and
+a test holds it to a running node.
 """
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client.core import (
@@ -21,13 +23,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from kvgossip.api.answer import Answer
+from kvgossip.node.effects import Refusal
 from kvgossip.node.status import Status
 from kvgossip.node.traffic import KINDS
 from kvgossip.runtime.histogram import Histogram
 from kvgossip.runtime.node import Node
+from kvgossip.store.rocks_open import free_bytes
 
 PREFIX = "kvgossip_"
 MEMBER_STATES = ("alive", "down", "left")
+ROOT_DIGITS = 12
+"""What a float holds exactly."""
 
 _COUNTERS = {
     "rumors_sent": "Versions sent to a peer as a rumor.",
@@ -73,6 +79,8 @@ class NodeCollector(Collector):
         yield from _traffic(counters)
         yield from self._members()
         measures = self._node.measures
+        yield _writes(measures.writes)
+        yield _requests(measures.requests)
         yield _histogram(
             "replication_lag_seconds",
             "From the stamp of an entry to its visibility here, for entries from peers.",
@@ -96,6 +104,12 @@ class NodeCollector(Collector):
             yield _gauge(
                 "siblings", "Values of keys that have several, as of the last walk.", census.sibling_count
             )
+        yield _gauge(
+            "root",
+            "The first 48 bits of the root as a number: equal where nodes agree.",
+            int(status.root[:ROOT_DIGITS], 16),
+        )
+        yield from self._resources()
         yield _gauge("clock_holes", "Gaps in the node clock.", status.clock.hole_count())
         yield _gauge("rumors_hot", "Versions that are being told to peers.", status.hot_rumor_count)
         yield _gauge(
@@ -103,6 +117,18 @@ class NodeCollector(Collector):
             "Added to this node's wall clock because most others' differ from it.",
             status.clock_correction_ms / 1_000,
         )
+
+    def _resources(self) -> Iterable[Metric]:
+        with suppress(OSError):  # platforms other than Linux do not tell
+            yield _gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes())
+        data_dir = self._node.settings.data_dir
+        if data_dir is not None:
+            with suppress(OSError):
+                yield _gauge(
+                    "disk_free_bytes",
+                    "What may still be written to the disk of the data directory.",
+                    free_bytes(data_dir),
+                )
 
     def _members(self) -> Iterable[Metric]:
         members = self._node.replica.members(self._node.now())
@@ -131,6 +157,12 @@ class NodeCollector(Collector):
         yield round_trips
 
 
+def resident_bytes() -> int:
+    """Raises ``OSError`` where there is no ``/proc``."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def get(node: Node, request: web.BaseRequest) -> Answer:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(NodeCollector(node))
@@ -152,6 +184,25 @@ def _traffic(counters: dict[str, int]) -> Iterable[Metric]:
             for direction in ("sent", "received"):
                 family.add_metric([kind, direction], counters[f"{kind}_{unit}_{direction}"])
         yield family
+
+
+def _writes(ended: Counter[str]) -> Metric:
+    """All results from the start on, so that the first refusal is an increase."""
+    family = CounterMetricFamily(PREFIX + "writes", "Writes of clients by how they ended.", labels=["result"])
+    for result in ("written", *(refusal.value for refusal in Refusal)):
+        family.add_metric([result], ended[result])
+    return family
+
+
+def _requests(ended: Counter[tuple[str, str, int]]) -> Metric:
+    family = CounterMetricFamily(
+        PREFIX + "requests",
+        "Requests of clients by path, method and status; keys are left out of the path.",
+        labels=["path", "method", "status"],
+    )
+    for (path, method, status), count in sorted(ended.items()):
+        family.add_metric([path, method, str(status)], count)
+    return family
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:

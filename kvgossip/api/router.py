@@ -40,6 +40,21 @@ EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/v1/faults": {"GET": faults.get, "HEAD": faults.get, "POST": faults.post, "DELETE": faults.delete},
 }
 
+OTHER = "other"
+"""What metrics call paths and methods that are none of ours, so that clients cannot invent labels."""
+_METHODS = frozenset(
+    method for methods in (*(row[2] for row in KEYED), *EXACT.values()) for method in methods
+)
+
+
+def path_label(raw_path: str) -> str:
+    """The path of a request without its key."""
+    for prefix, _, _ in KEYED:
+        if raw_path.startswith(prefix):
+            return prefix
+    path, _, _ = raw_path.partition("?")
+    return path if path in EXACT or path in LISTINGS else OTHER
+
 
 class Router:
     """Answers the requests of one node."""
@@ -48,7 +63,14 @@ class Router:
         self._node = node
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        answer = await self._answer(request)
+        try:
+            answer = await self._answer(request)
+        except ConnectionError:
+            raise  # the client has gone
+        except Exception:
+            self._count(request, 500)  # as ``server.py`` will answer
+            raise
+        self._count(request, answer.status)
         correction_ms = self._node.replica.clock_correction_ms
         if correction_ms and isinstance(answer, Answer):
             answer.add_header("Kv-Clock-Correction", str(correction_ms))
@@ -61,6 +83,10 @@ class Router:
             return error.answer()
         except KvGossipError as error:
             return problem_of(error).answer()
+
+    def _count(self, request: web.BaseRequest, status: int) -> None:
+        method = request.method if request.method in _METHODS else OTHER
+        self._node.measures.requests[path_label(request.raw_path), method, status] += 1
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:

@@ -31,6 +31,7 @@ from kvgossip.node.effects import (
     Send,
     Ticket,
     Visible,
+    Written,
 )
 from kvgossip.node.replica import Replica
 from kvgossip.runtime.clock import read_now
@@ -64,6 +65,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._writer = StoreWriter(store, self._handle_write_ended, measures.commit_duration)
         self._replication_lag = measures.replication_lag
+        self._writes = measures.writes
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[Ticket, asyncio.Future[Result]] = {}
@@ -191,6 +193,8 @@ class Engine:
                 assert self._transport is not None
                 self._transport.send(to, data, is_bulk=is_bulk)
             case Done(ticket, result):
+                if isinstance(result, Written | Refused):
+                    self._writes["written" if isinstance(result, Written) else result.reason.value] += 1
                 future = self._waiting.pop(ticket, None)
                 if future is not None and not future.done():  # its client may have hung up
                     future.set_result(result)
