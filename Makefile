@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants fuzz-http clean
+.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants fuzz-http fuzz-frames clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ mutants: setup ## prove that the checkers can fail; writes docs/MUTANTS.md
 
 fuzz-http: setup ## twenty minutes of requests drawn from the OpenAPI document
 	$(BIN)/python -m tests.api.fuzzing --seconds 1200
+
+fuzz-frames: setup ## twenty minutes of frames from a peer that holds the secret and lies
+	$(BIN)/python -m tests.faults.frame_fuzzing --seconds 1200
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

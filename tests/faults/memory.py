@@ -25,6 +25,10 @@ class MemoryWatch:
                 flush=True,
             )
 
+    @property
+    def grown_bytes(self) -> int:
+        return self._node.resident_bytes - self.start_bytes
+
     def __str__(self) -> str:
         """For the end: the node must still run."""
         node = self._node

@@ -1,6 +1,6 @@
 """SIGKILL at the Nth write system call of a node, from its start and through a load."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_a_kill_at_each_write_system_call_loses_nothing_acknowledged(make_cluste
     crash_at(make_cluster, range(1, CALLS_MAX + 1))
 
 
-def crash_at(make_cluster: MakeCluster, numbers: Iterable[int]) -> None:
+def crash_at(make_cluster: MakeCluster, numbers: Sequence[int]) -> None:
     """One directory that goes through all the crashes; after each a plain start must find everything."""
     need_strace()
     node = make_cluster(1).nodes[0]
@@ -45,6 +45,7 @@ def crash_at(make_cluster: MakeCluster, numbers: Iterable[int]) -> None:
         check_kept(node, acknowledged)
         replicas.add(str(status(node)["replica"]))
         node.kill()
+    print(f"{len(numbers)} kills, {under_load} under load, {len(acknowledged):,} acknowledged writes kept")
     assert len(replicas) == 1, "a crash is no reason for a new replica id"
     assert under_load > 5, "the kills hit hardly any load"
 

@@ -1,65 +1,31 @@
 """Peers that lie, with and without the cluster's secret: dropped and counted, and the data stays as it is."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from os import urandom
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kvgossip.cli.local_cluster import NodeProcess
-from kvgossip.config import FRAME_BYTES_MAX, WIRE_VERSION
-from kvgossip.errors import RemoteError
-from kvgossip.model.ids import Generation, ReplicaId, StartNumber
+from kvgossip.config import FRAME_BYTES_MAX
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.runtime.handshake import HandshakeError
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.faults.calls import get, put, status, until
 from tests.faults.conftest import MakeCluster
+from tests.faults.frame_fuzzing import fuzz
+from tests.faults.hostile_frames import BOMBS, BROKEN, FRAMES, proven, told_root
 from tests.faults.raw_peer import TEXT, RawPeer, cluster_secret
-from tests.model.values import mutated
-from tests.wire.strategies import MESSAGES
 
 pytestmark = pytest.mark.faults
 
 MEMORY_BYTES_MAX = 64 << 20
-EXAMPLES = 100
-VERSION = bytes([WIRE_VERSION])
+EXAMPLES, RNG_SEED = 40, 1
 SILENT_S = 8.0
 """A link that does not answer is given up well before."""
-
-BOMBS = {
-    "nested arrays": VERSION + b"\x91" * (FRAME_BYTES_MAX - 1),
-    "nested maps": VERSION + b"\x81" * (FRAME_BYTES_MAX - 1),
-    "an array of four billion": VERSION + b"\xdd\xff\xff\xff\xff" + b"\x01" * 1_000,
-    "a text of four billion": VERSION + b"\x93\x01\xdb\xff\xff\xff\xff",
-    "bytes of four billion": VERSION + b"\x93\x01\xc6\xff\xff\xff\xff" + b"x" * 1_000,
-    "an extension of four billion": VERSION + b"\x93\x01\xc9\xff\xff\xff\xff\x01",
-    "a million nothings": VERSION + b"\xdc\xff\xff" + b"\xc0" * (FRAME_BYTES_MAX - 4),
-    "a million empty arrays": VERSION + b"\xdd\x00\x0f\xff\x00" + b"\x90" * (FRAME_BYTES_MAX - 6),
-    "nothing": b"",
-    "another version": b"\x7f" + b"x" * 100,
-}
-
-# Messages that carry no entries: a peer with the secret may write, and that is no lie.
-_without_entries = st.one_of(
-    [
-        messages
-        for kind, messages in MESSAGES.items()
-        if kind not in (m.Hello, m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
-    ]
-)
-_frames = (
-    st.binary(max_size=2_000)
-    | st.binary(max_size=2_000).map(lambda rest: VERSION + rest)
-    | mutated(st.one_of(list(MESSAGES.values())).map(codec.encode))
-    | _without_entries.map(codec.encode)
-)
 
 
 class Watch:
@@ -104,26 +70,6 @@ def peer(node: NodeProcess) -> Iterator[RawPeer]:
         yield peer
 
 
-def proven(node: NodeProcess) -> RawPeer:
-    peer = RawPeer(node)
-    peer.shake_hands(cluster_secret(node))
-    mine = m.Known(ReplicaId(7), Generation(1), StartNumber(7), 0)
-    heard = codec.decode(peer.receive())
-    while not isinstance(heard, m.Hello):  # the node speaks first, too
-        heard = codec.decode(peer.receive())
-    peer.send(codec.encode(m.Hello(mine, replace(heard.me, counter=0), has_your_word=True)))
-    return peer
-
-
-def told_root(peer: RawPeer) -> int:
-    """What the node answers to an honest question."""
-    peer.send(codec.encode(m.RootAsk(99)))
-    while True:
-        heard = codec.decode(peer.receive())
-        if isinstance(heard, m.RootAnswer):
-            return heard.root
-
-
 def test_bombs_from_a_peer_with_the_secret_are_dropped_and_counted(node: NodeProcess, peer: RawPeer) -> None:
     root = told_root(peer)
     watch = Watch(node)
@@ -138,50 +84,13 @@ def test_bombs_from_a_peer_with_the_secret_are_dropped_and_counted(node: NodePro
 
 
 def test_frames_made_by_hypothesis_are_dropped_and_counted(node: NodeProcess) -> None:
+    """A minute's worth of ``make fuzz-frames``; replay: the module of ``fuzz`` says how."""
     watch = Watch(node)
-    refused = 0
-
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
-    @given(frames=st.lists(_frames, min_size=10, max_size=30))
-    def lie(frames: list[bytes]) -> None:
-        nonlocal refused
-        frames = [frame for frame in frames if not brings_entries(frame)]
-        with closing(proven(node)) as peer:
-            for frame in frames:
-                peer.send(frame)
-            told_root(peer)  # all were taken, and the link lives on
-        refused += sum(is_refused(frame) for frame in frames)
-
-    lie()
-    print(f"{refused} frames refused")
-    assert refused > EXAMPLES
-    assert watch.grown("frames_refused") >= refused
-    watch.check()
-
-
-def is_refused(frame: bytes) -> bool:
-    try:
-        codec.decode(frame)
-    except RemoteError:
-        return True
-    return False
-
-
-def brings_entries(frame: bytes) -> bool:
-    """True if the frame is a valid message that may write, or tell the node that it is a copy."""
-    try:
-        message = codec.decode(frame)
-    except RemoteError:
-        return False
-    return isinstance(message, m.Hello | m.RumorPush | m.Compared | m.Fetched | m.Give | m.Chunk)
-
-
-BROKEN: dict[str, Callable[[RawPeer], None]] = {
-    "too long": lambda peer: peer.send(b"\0" * (FRAME_BYTES_MAX + 1)),
-    "claims more than it may": lambda peer: peer.send(b"x", claimed=1 << 62),
-    "reserved bits": lambda peer: peer.send(b"x", first_bits=0xF0),
-    "garbage": lambda peer: peer.send_raw(b"\xff" * 4_096),
-}
+    liar = fuzz(node, seconds=60, examples=EXAMPLES, rng_seed=RNG_SEED)
+    assert set(FRAMES) <= set(liar.sent)
+    assert liar.refused_count > 10 * EXAMPLES
+    assert watch.grown("frames_refused") >= liar.refused_count
+    assert watch.grown("entries_refused") > 0
 
 
 def test_what_is_no_websocket_frame_ends_the_link_and_is_counted(node: NodeProcess) -> None:
