@@ -101,7 +101,7 @@ async def _serve(settings: "Settings") -> None:
     except OSError as error:
         reason = error.strerror or error
         raise CommandError(f"listen {settings.listen} cannot be used: {reason}") from None
-    settings = replace(settings, advertise_api=settings.api_address(listening.getsockname()[1]))
+    settings = replace(settings, advertise_api=settings.api_address(Endpoint.of(listening)))
     log = Log(node=settings.node, cluster=settings.cluster)
     logging.basicConfig(handlers=[LogHandler(log)])
     try:

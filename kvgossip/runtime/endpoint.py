@@ -5,6 +5,7 @@ A host is a DNS name, an IPv4 address, or an IPv6 address in brackets: ``[::1]:7
 """
 
 from ipaddress import ip_address
+from socket import socket
 from typing import NamedTuple
 
 from kvgossip.errors import LocalError
@@ -44,6 +45,12 @@ class Endpoint(NamedTuple):
         if not all(char.isprintable() and char not in "[]/@?# " for char in host):
             raise EndpointError(f"{text!r}: the host holds characters that no host name has")
         return Endpoint(host, int(digits))
+
+    @staticmethod
+    def of(sock: socket) -> "Endpoint":
+        """Where a socket is bound."""
+        host, port = sock.getsockname()[:2]
+        return Endpoint(host, port)
 
     @property
     def is_wildcard(self) -> bool:

@@ -139,7 +139,7 @@ class Node:
                 undo.callback(self._trace.close)
             self._store = await self._open_store()
             undo.callback(self._store.close)
-            address = self.settings.peer_address(sock.getsockname()[1])
+            address = self.settings.peer_address(Endpoint.of(sock))
             self.replica = self._make_replica(address)
             undo.pop_all()
         engine = self._engine = Engine(self.replica, self._store, self._log, self._trace, self.measures)

@@ -66,13 +66,13 @@ class Settings:
             _check_reachable("seeds", seed)
         _check_tuning(self.tuning)
 
-    def peer_address(self, port: int | None = None) -> Address:
-        """What this node tells its peers to dial. ``port`` is the bound one, if the system chose it."""
-        return _advertised(self.advertise_peer, self.peer_listen, port)
+    def peer_address(self, bound: Endpoint | None = None) -> Address:
+        """What this node tells its peers to dial. ``bound`` is where ``peer_listen`` was found to be."""
+        return _advertised(self.advertise_peer, self.peer_listen, bound)
 
-    def api_address(self, port: int | None = None) -> Address:
+    def api_address(self, bound: Endpoint | None = None) -> Address:
         """What this node tells others of its HTTP API."""
-        return _advertised(self.advertise_api, self.listen, port)
+        return _advertised(self.advertise_api, self.listen, bound)
 
     def read_secret(self) -> bytes | None:
         """The shared secret, without surrounding white space; None if no file is set."""
@@ -126,10 +126,13 @@ def _check_reachable(setting: str, text: str) -> None:
         raise SettingsError(f"{setting}: nobody can connect to {text!r}: name a host and a port")
 
 
-def _advertised(given: str | None, listen: str, port: int | None) -> Address:
+def _advertised(given: str | None, listen: str, bound: Endpoint | None) -> Address:
+    """A name to listen on may be a whole service's: then others are told which address of it is ours."""
     endpoint = Endpoint.parse(given or listen)
     if endpoint.is_wildcard:
         endpoint = endpoint._replace(host=gethostname())
-    if not endpoint.port and port is not None:
-        endpoint = endpoint._replace(port=port)
+    elif given is None and bound is not None and not endpoint.is_numeric:
+        endpoint = endpoint._replace(host=bound.host)
+    if not endpoint.port and bound is not None:
+        endpoint = endpoint._replace(port=bound.port)
     return endpoint.address

@@ -6,6 +6,7 @@ send, and of connections that are still opening only the newest ``OPENINGS_MAX``
 """
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -43,13 +44,23 @@ _silent.disabled = True  # strangers' malformed requests are counted, not writte
 
 
 def bind(endpoint: Endpoint) -> socket.socket:
-    """A listening socket. Raises ``OSError``: the address is in use, or not of this machine."""
+    """A listening socket. Raises ``OSError``: the address is in use, or not of this machine.
+
+    A name may stand for several machines, as the name of a service does: what is bound is the first of its
+    addresses that is of this one.
+    """
     if not endpoint.host and socket.has_dualstack_ipv6():
         return socket.create_server(
             ("", endpoint.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
         )
-    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-    return socket.create_server((endpoint.host, endpoint.port), family=family, backlog=_BACKLOG)
+    places = socket.getaddrinfo(endpoint.host or "0.0.0.0", endpoint.port, type=socket.SOCK_STREAM)
+    for family, *_, place in places:
+        try:
+            return socket.create_server((str(place[0]), endpoint.port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+    raise OSError(errno.EADDRNOTAVAIL, f"no address of this machine is behind {endpoint.host}")
 
 
 class PeerSocket(Protocol):

@@ -1,5 +1,7 @@
 """Settings work alone by default, and say in one line what cannot be used."""
 
+import socket
+from contextlib import closing
 from pathlib import Path
 from socket import gethostname
 
@@ -8,6 +10,7 @@ import pytest
 from kvgossip.config import Tuning
 from kvgossip.runtime.endpoint import Endpoint, EndpointError
 from kvgossip.runtime.settings import Settings, SettingsError
+from kvgossip.runtime.websocket import bind
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,33 @@ def test_a_wildcard_is_advertised_as_the_host_name() -> None:
 
 
 def test_a_port_chosen_by_the_system_is_advertised_once_bound() -> None:
-    assert Settings(peer_listen="127.0.0.1:0").peer_address(4711) == "127.0.0.1:4711"
+    bound = Endpoint("127.0.0.1", 4711)
+    assert Settings(peer_listen="127.0.0.1:0").peer_address(bound) == "127.0.0.1:4711"
+
+
+def test_a_name_to_listen_on_is_advertised_as_the_address_that_was_bound() -> None:
+    bound = Endpoint("10.0.0.3", 7701)
+    assert Settings(peer_listen="nodes.example:7701").peer_address(bound) == "10.0.0.3:7701"
+    named = Settings(peer_listen="nodes.example:7701", advertise_peer="n1.example:7701")
+    assert named.peer_address(bound) == "n1.example:7701"
+    assert Settings(peer_listen="0.0.0.0:7701").peer_address(Endpoint("0.0.0.0", 7701)) != "0.0.0.0:7701"
+
+
+def test_of_a_name_with_several_addresses_the_one_of_this_machine_is_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = ["203.0.113.1", "127.0.0.1", "203.0.113.2"]
+
+    def getaddrinfo(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+        assert host == "nodes.example"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with closing(bind(Endpoint("nodes.example", 0))) as listening:
+        assert Endpoint.of(listening).host == "127.0.0.1"
+    found.remove("127.0.0.1")
+    with pytest.raises(OSError, match="no address of this machine is behind"):
+        bind(Endpoint("nodes.example", 0))
 
 
 @pytest.mark.parametrize(
