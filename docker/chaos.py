@@ -2,10 +2,10 @@
 
     chaos.py [--rounds N] [--cut-s S] [--rng-seed N] URL...
 
-Each URL is one node's, started with ``--allow-faults``: it cuts itself off by ``/v1/faults``, so that this works
-without rights on the machine, and wherever nodes run. One line a round; the first names the seed that replays the
-choices. Ends with 0 after the rounds, with 1 if the nodes hold different data ``CONVERGE_TIMEOUT_S`` after a heal,
-or if a value that was written is not the value that is read.
+Each URL is one node's, started with ``--allow-faults``: it cuts itself off by ``/v1/faults``, so this works
+without rights on the machine, and wherever nodes run. One line a round; the first names the seed that replays
+the choices. Ends with 0 after the rounds, with 1 if the nodes hold different data ``CONVERGE_TIMEOUT_S`` after
+a heal, or if what is read is not what was written.
 """
 
 import argparse
