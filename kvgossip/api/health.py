@@ -17,12 +17,15 @@ async def livez(node: Node, request: web.BaseRequest) -> Answer:
 
 
 async def readyz(node: Node, request: web.BaseRequest) -> Answer:
-    """Ready; a second line says what a person should look at all the same."""
+    """Ready; further lines say what a person should look at all the same."""
     check_ready(node)
+    notes = []
     correction_ms = node.replica.clock_correction_ms
     if correction_ms:
-        return _ok(f"the clock of this node is wrong: it goes by the others', {correction_ms:+} ms\n")
-    return _ok()
+        notes.append(f"the clock of this node is wrong: it goes by the others', {correction_ms:+} ms\n")
+    if node.replica.read_only_because is not None:
+        notes.append(f"this node takes no writes: {node.replica.read_only_because}\n")
+    return _ok("".join(notes))
 
 
 def check_ready(node: Node) -> None:

@@ -112,7 +112,11 @@ async def _serve(settings: "Settings") -> None:
         raise CommandError(str(error)) from None
     api = await start_api(node, listening)
     kept = settings.data_dir or "memory only"
-    state = "is ready" if node.is_ready else "is up, but cannot write to its disk yet"
+    state = (
+        "is ready"
+        if node.replica.read_only_because is None
+        else "serves reads only: it cannot write to its disk"
+    )
     peers = node.replica.members(node.now())[0].member.peer
     print(
         f"{settings.node} {state}: API http://{settings.advertise_api}, peers {peers}, data {kept}",

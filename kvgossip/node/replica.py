@@ -30,6 +30,7 @@ from kvgossip.node.effects import (
     Done,
     Effect,
     Event,
+    Left,
     Notify,
     Now,
     Refusal,
@@ -49,7 +50,7 @@ from kvgossip.node.peers import WITHOUT_WORD, Peers
 from kvgossip.node.recount import Recount
 from kvgossip.node.rows import Rows
 from kvgossip.node.staging import Staged, Staging
-from kvgossip.node.status import MemberRoot, MemberStatus, Status
+from kvgossip.node.status import Checked, MemberRoot, MemberStatus, Status
 from kvgossip.node.traffic import Traffic
 from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob, RumorOrigin
 from kvgossip.protocol.membership import MemberChange
@@ -105,6 +106,8 @@ class Replica:
         identity = next_identity(store, rng, start_number, is_new_replica=is_new_replica)
         self._is_started = False
         self._read_only_because: str | None = None
+        self._start_refused: Refused | None = None
+        """What writes are answered while the identity of this start cannot be made durable."""
         self._restage_ms: int | None = None
         """When to write identity and members again, which a commit that failed took along."""
         self._next_ticket = 1
@@ -178,8 +181,14 @@ class Replica:
         return self._write(key, None, context, condition, now)
 
     def check(self, now: Now) -> Ticket:
-        """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest."""
+        """Ask all members for their roots; ``Done`` carries a ``Checked`` after 2 s at the latest.
+
+        A node whose start is not durable asks nobody and answers for nobody.
+        """
         ticket = self._take_ticket()
+        if not self._is_started:
+            self._effects.append(Done(ticket, Checked(())))
+            return ticket
         self._checks.begin(ticket, now.monotonic_ms)
         self._settle(now)
         return ticket
@@ -190,6 +199,9 @@ class Replica:
         ``Done`` carries ``Left`` after 1 s at the latest. Writes are not refused here: stop them before.
         """
         ticket = self._take_ticket()
+        if not self._is_started:  # nobody has heard of this start
+            self._effects.append(Done(ticket, Left(told_count=0, unshared_count=0)))
+            return ticket
         self._leaving.begin(ticket, now.monotonic_ms)
         self._settle(now)
         return ticket
@@ -256,7 +268,7 @@ class Replica:
     def handle_committed(self, batch: Batch, now: Now) -> None:
         """The batch of the last ``Commit`` is durable."""
         staged = self._staging.finish_commit(batch)
-        self._is_started = True
+        self._is_started, self._start_refused = True, None
         lags_ms = [
             max(self.wall_ms(now) - stamp_ms(row.entry.stamp), 0)
             for row in staged.rows.values()
@@ -277,6 +289,9 @@ class Replica:
         failure = explain_failure(error)
         if failure.is_final and self._read_only_because is None:
             self._read_only_because = failure.detail
+        if not self._is_started:
+            detail = f"{failure.detail}. Until then this node serves reads and does not talk to its peers"
+            self._start_refused = Refused(failure.refusals[0], detail)
         self._notify("commit-failed", reason=failure.detail, final=int(failure.is_final))
         dropped_jobs = self._merging.take_unstaged()
         for staged, reason in zip(self._staging.discard(), failure.refusals, strict=False):
@@ -329,12 +344,19 @@ class Replica:
             entry_count=root.row_count,
             clock=self._staging.committed_clock,
             is_started=self._is_started,
-            read_only_because=self._read_only_because,
+            read_only_because=self.read_only_because,
             clock_correction_ms=self._peers.offsets.correction_ms,
             hot_rumor_count=self._rumors.hot_count,
             census=self._recount.census,
             counters=self._read_counters(),
         )
+
+    @property
+    def read_only_because(self) -> str | None:
+        """Why this node takes no writes: a commit whose outcome is unknown, or a start on a full disk."""
+        if self._read_only_because is not None or self._start_refused is None:
+            return self._read_only_because
+        return self._start_refused.detail
 
     @property
     def clock_correction_ms(self) -> int:
@@ -421,6 +443,8 @@ class Replica:
             self._found_copy("a client's context names writes of this replica that it does not hold")
         if self._read_only_because is not None:
             return Refused(Refusal.READ_ONLY, self._read_only_because)
+        if self._start_refused is not None:
+            return self._start_refused
         if self._staging.bytes_staged > self._tuning.staged_bytes_max:
             limit = self._tuning.staged_bytes_max
             return Refused(Refusal.OVERLOADED, f"{limit} bytes wait for the disk already: try again")

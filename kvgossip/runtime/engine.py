@@ -56,7 +56,7 @@ class Engine:
         self, replica: Replica, store: Store, log: Log, trace: Trace | None, measures: Measures
     ) -> None:
         self.is_started = False
-        """True once the identity of this start is durable."""
+        """True once the first commit has ended: this start is durable, or reads alone are served."""
         self.internal_errors = 0
         """Inputs and effects that failed in an unforeseen way; each is in the log."""
         self._replica = replica
@@ -143,11 +143,12 @@ class Engine:
         if error is None:
             if self._has_commit_failed:
                 self._log.write(Event("commits-again", {}))
-            self.is_started, self._has_commit_failed, self._told_failure = True, False, None
+            self._has_commit_failed, self._told_failure = False, None
             self._feed(self._replica.handle_committed, batch, read_now())
         else:
             self._has_commit_failed = True
             self._feed(self._replica.handle_commit_failed, batch, error, read_now())
+        self.is_started = True
         if not self._first_commit.done():
             self._first_commit.set_result(None)
 

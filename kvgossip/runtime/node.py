@@ -75,7 +75,7 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """True from the durable start to the stop; whether peers are there does not matter."""
+        """True from the start to the stop, if only for reads; whether peers are there does not matter."""
         return self._engine is not None and self._engine.is_started and not self._is_stopping
 
     def now(self) -> Now:

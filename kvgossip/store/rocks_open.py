@@ -9,7 +9,8 @@ acknowledged batches too. ``lost_log`` then says why, and the node must take a n
 ``LOST-LOG`` remembers that until the first batch of the new id is durable, should the node crash before. A
 power loss may leave a torn tail that looks like damage; then the new id was not needed, and does no harm.
 
-**A full disk at the start.** RocksDB cannot open for writing without space. It is opened read-only.
+**A full disk at the start.** RocksDB cannot open for writing without space. It is opened read-only, after a
+sync of the log: what a crash left unsynced would be shown, and might be gone after a power loss.
 
 **Space.** ``RESERVE_BYTES`` must be free before a batch is handed to RocksDB, because after an ENOSPC it
 takes nothing more until it is opened again. It is what RocksDB may still write without being asked again:
@@ -182,9 +183,19 @@ def _open(path: Path) -> Database:
 def _open_read_only(path: Path, lost_log: str | None) -> Database:
     if not (path / "CURRENT").exists():
         raise StoreFullError(f"no space left to make a database in {path}: free some and start again")
+    for log in path.glob("*.log"):
+        _sync_file(log)
     # Point-in-time, because it opens whatever the log looks like; the next opening for writing judges it.
     rdict = _rdict(path, DBRecoveryMode.point_in_time(), AccessType.read_only(False))
     return Database(path, rdict, is_read_only=True, lost_log=lost_log)
+
+
+def _sync_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be synced, so its rows are not shown: {error.strerror}") from None
 
 
 def _rdict(path: Path, recovery: DBRecoveryMode, access: AccessType | None = None) -> Rdict:

@@ -56,34 +56,25 @@ class Client:
         self._connection.close()
 
 
-def put(node: NodeProcess, key: str, value: str) -> Answer:
+def call(node: NodeProcess, method: str, target: str, body: bytes | None = None) -> Answer:
+    """One call on a connection of its own."""
     client = Client(node)
     try:
-        return client.put(key, value)
+        return client.call(method, target, body)
     finally:
         client.close()
+
+
+def put(node: NodeProcess, key: str, value: str) -> Answer:
+    return call(node, "PUT", f"/v1/kv/{quote(key)}", value.encode())
 
 
 def get(node: NodeProcess, key: str) -> Answer:
-    client = Client(node)
-    try:
-        return client.get(key)
-    finally:
-        client.close()
+    return call(node, "GET", f"/v1/kv/{quote(key)}")
 
 
 def holds(node: NodeProcess, key: str) -> bool:
     return get(node, key).status == 200
-
-
-def is_up(node: NodeProcess) -> bool:
-    """True if it answers, ready or not. Raises ``ClusterError`` if it has died."""
-    node.check_alive()
-    try:
-        status(node)
-    except (OSError, HTTPException):
-        return False
-    return True
 
 
 def status(node: NodeProcess) -> dict[str, Any]:

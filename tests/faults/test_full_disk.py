@@ -13,7 +13,7 @@ from rocksdict import Rdict
 from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.store.rocks_open import RESERVE_BYTES, free_bytes
 from tests.cli.processes import TIMEOUT_S, command
-from tests.faults.calls import check_kept, get, is_up, put, status, until
+from tests.faults.calls import call, check_kept, put, status, until
 from tests.faults.conftest import MakeCluster, cannot_run, need
 
 pytestmark = pytest.mark.faults
@@ -64,12 +64,17 @@ def test_a_full_disk_refuses_writes_with_507_and_recovers_when_space_returns(
         assert put(node, "full", "v").status == 507
         node.kill()
         node.start()
-        until(lambda: is_up(node), "the node starts on a full disk")
-        # Its rows may be unsynced and it cannot sync them now, so it serves none: 503 to reads, too.
-        assert {put(node, "full", "v").status, get(node, "before0").status} <= {503, 507}
+        node.wait_ready()
+        check_kept(node, acknowledged)  # reads go on
+        refused = put(node, "full", "v")
+        assert (refused.status, refused.problem) == (507, "disk-full")
+        ready = call(node, "GET", "/readyz")
+        assert (ready.status, b"the disk is full" in ready.body) == (200, True)
+        assert "does not talk to its peers" in status(node)["read_only_because"]
         filler.unlink()
         until(lambda: put(node, "full", "v").status in (201, 204), "writes go on after the restart", 10.0)
-        node.wait_ready()
+        assert call(node, "GET", "/readyz").body == b"ok\n"
+        assert status(node)["read_only_because"] is None
         check_kept(node, acknowledged)
         assert node.stop() == 0
 

@@ -4,8 +4,10 @@ import pytest
 
 from kvgossip.errors import CommitRefusedError, OutcomeUnknownError, StoreFullError
 from kvgossip.model.clock import NodeClock
+from kvgossip.model.ids import Address
 from kvgossip.model.stamp import stamp_ms
-from kvgossip.node.effects import Refusal, Refused, Written
+from kvgossip.node.effects import Left, Refusal, Refused, Written
+from kvgossip.node.status import Checked
 from kvgossip.wire import messages as m
 from tests.node.hand import WALL_MS, Hand, kv, run, with_tuning
 
@@ -179,3 +181,31 @@ def test_more_staged_bytes_than_the_limit_refuse_further_writes() -> None:
     assert hand.results[refused].reason is Refusal.OVERLOADED  # type: ignore[union-attr]
     hand.commit()
     assert isinstance(hand.write(kv("b"), b"y"), Written)
+
+
+def test_a_start_that_cannot_be_made_durable_serves_reads_and_says_nothing_to_peers() -> None:
+    before = Hand()
+    before.write(kv("a"), b"1")
+    hand = Hand(store=before.store, seeds=["n2"], start=2, begins=False)
+    hand.replica.handle_commit_failed(hand.commits.pop(), StoreFullError("full"), hand.now)
+    hand.pump()
+    assert hand.bodies(kv("a")) == [b"1"]
+    ticket = hand.put(kv("a"), b"2")
+    refused = hand.results[ticket]
+    assert isinstance(refused, Refused)
+    assert refused.reason is Refusal.DISK_FULL
+    assert "full" in str(hand.replica.read_only_because)
+    asked, left = hand.replica.check(hand.now), hand.replica.leave(hand.now)
+    hand.replica.handle_connected(Address("n2"), hand.now)
+    hand.pump()
+    assert hand.results[asked] == Checked(())
+    assert hand.results[left] == Left(0, 0)
+    assert hand.sends == []
+    hand.advance(1_000)
+    assert len(hand.commits) == 1
+    hand.commit()
+    assert hand.replica.read_only_because is None
+    hand.write(kv("a"), b"3")
+    assert hand.bodies(kv("a")) == [b"3"]
+    hand.advance(1)
+    assert [type(message) for message in hand.take_messages()] == [m.Hello, m.MemberSyn]

@@ -11,6 +11,7 @@ from kvgossip.errors import CommitRefusedError, StoreFullError
 from kvgossip.model.ids import Address
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Refusal, Refused, Written
+from kvgossip.node.status import Checked
 from kvgossip.runtime import node as node_module
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.settings import SettingsError
@@ -228,7 +229,9 @@ def test_a_commit_that_fails_refuses_its_writes_and_the_next_one_works(
     run(main())
 
 
-def test_a_start_on_a_disk_that_refuses_still_ends_and_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_on_a_disk_that_refuses_serves_reads_until_it_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def main() -> None:
         def refuse(store: MemoryStore, batch: Batch) -> None:
             raise CommitRefusedError("not now")
@@ -238,8 +241,15 @@ def test_a_start_on_a_disk_that_refuses_still_ends_and_is_not_ready(monkeypatch:
             with monkeypatch.context() as patch:
                 patch.setattr(MemoryStore, "write", refuse)
                 await started(stack, node)
-                assert not node.is_ready
-            await until(lambda: node.is_ready)
+                assert node.is_ready
+                assert node.replica.get(kv("a")) is None
+                refused = await node.put(kv("a"), Value(b"v"))
+                assert isinstance(refused, Refused)
+                assert "not now" in refused.detail
+                assert "does not talk to its peers" in str(node.replica.read_only_because)
+                assert await node.check() == Checked(())
+            await until(lambda: node.replica.read_only_because is None)
+            await node.write("a", "v")
 
     run(main())
 

@@ -1,5 +1,6 @@
 """What a ``RocksStore`` makes of a disk that is full, slow or broken."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgossip.errors import CommitRefusedError, OutcomeUnknownError, StoreFullError
+from kvgossip.errors import CommitRefusedError, OutcomeUnknownError, StoreError, StoreFullError
 from kvgossip.model.ids import Key
 from kvgossip.store import rocks, rocks_open
 from kvgossip.store.base import Batch
@@ -220,6 +221,26 @@ def test_a_start_on_a_full_disk_reads_and_writes_once_there_is_space(small_disk:
     assert (store.get(key("a")), store.get(key("b"))) == (b"1", b"3")
     store.check_invariants()
     store.close()
+
+
+def test_a_start_on_a_full_disk_shows_no_row_that_it_cannot_sync(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash may have left rows that only the page cache holds."""
+    store = RocksStore(small_disk / "data", SEED)
+    put(store, a=b"1")
+    store.close()
+    fill(small_disk)
+    synced: list[str] = []
+
+    def fail(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(rocks_open.os, "fsync", fail)
+    with pytest.raises(StoreError, match="cannot be synced"):
+        RocksStore(small_disk / "data", SEED)
+    assert [Path(name).suffix for name in synced] == [".log"]
 
 
 def test_a_new_directory_on_a_full_disk_is_refused(small_disk: Path) -> None:
