@@ -6,11 +6,13 @@ from kvgossip.model.ids import Address, ReplicaId
 from kvgossip.model.member import Member
 from kvgossip.node.effects import Done, Ticket
 from kvgossip.node.local_writes import format_etag
+from kvgossip.node.staging import Staging
 from kvgossip.node.status import Checked, MemberRoot
 from kvgossip.protocol.membership import Membership
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.root_check import RootCheck, RootChecks
-from kvgossip.wire.messages import RootAnswer
+from kvgossip.store.base import Store
+from kvgossip.wire.messages import RootAnswer, RootAsk
 
 ReplicaAt = Callable[[Address], ReplicaId | None]
 
@@ -18,9 +20,20 @@ ReplicaAt = Callable[[Address], ReplicaId | None]
 class ConvergenceChecks:
     """Checks under way, and the ticket of each."""
 
-    def __init__(self, membership: Membership, replica_at: ReplicaAt, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        replica_at: ReplicaAt,
+        outbox: Outbox,
+        *,
+        store: Store,
+        staging: Staging,
+    ) -> None:
         self._membership = membership
         self._replica_at = replica_at
+        self._outbox = outbox
+        self._store = store
+        self._staging = staging
         self._checks = RootChecks(outbox)
         self._tickets: dict[int, Ticket] = {}
 
@@ -30,18 +43,29 @@ class ConvergenceChecks:
         check = self._checks.begin(sorted(addresses), now_ms)
         self._tickets[check.sequence] = ticket
 
+    def handle_ask(self, sender: Address, ask: RootAsk) -> None:
+        """Another node checks."""
+        root = self._store.tree.root
+        clock_hash = self._staging.committed_clock_hash
+        self._outbox.send(sender, RootAnswer(ask.sequence, root.sum, root.row_count, clock_hash))
+
     def handle_answer(self, sender: Address, answer: RootAnswer) -> None:
         self._checks.handle_answer(sender, answer)
 
-    def take_ended(self, now_ms: int, read_my_root: Callable[[], MemberRoot]) -> list[Done]:
+    def take_ended(self, now_ms: int) -> list[Done]:
         """Checks that all have answered, or whose time is up; the own answer is read at the end."""
         return [
-            Done(self._tickets.pop(check.sequence), Checked((read_my_root(), *self._others(check))))
+            Done(self._tickets.pop(check.sequence), Checked((self._my_root(), *self._others(check))))
             for check in self._checks.take_ended(now_ms)
         ]
 
     def next_deadline_ms(self) -> int | None:
         return self._checks.next_deadline_ms()
+
+    def _my_root(self) -> MemberRoot:
+        me, root = self._membership.me, self._store.tree.root
+        clock_hash = format_etag(self._staging.committed_clock_hash)
+        return MemberRoot(me.replica, me.name, "alive", format_etag(root.sum), root.row_count, clock_hash)
 
     def _others(self, check: RootCheck) -> list[MemberRoot]:
         others = [

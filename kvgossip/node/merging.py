@@ -18,7 +18,7 @@ from kvgossip.node.staging import Staging
 from kvgossip.node.waiters import MergeJob, Origin, RumorOrigin
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import Outcome, Transfers
-from kvgossip.wire.messages import Carried, Offer
+from kvgossip.wire.messages import Carried, Chunk, Offer
 
 
 class Merging:
@@ -52,7 +52,32 @@ class Merging:
             self._take_offer(job, index, offer, now)
         self._proceed(job)
 
-    def take_outcome(self, outcome: Outcome, now: Now) -> None:
+    def handle_chunk(self, sender: Address, chunk: Chunk, now: Now) -> None:
+        """A piece of a large entry came."""
+        outcome = self._transfers.handle_chunk(sender, chunk, now.monotonic_ms)
+        if outcome is not None:
+            self._take_outcome(outcome, now)
+
+    def handle_timer(self, now: Now) -> None:
+        for outcome in self._transfers.handle_timer(now.monotonic_ms):
+            self._take_outcome(outcome, now)
+
+    def next_deadline_ms(self) -> int | None:
+        return self._transfers.next_deadline_ms()
+
+    def check_invariants(self) -> None:
+        self._transfers.check_invariants()
+
+    def take_unstaged(self) -> list[MergeJob]:
+        """Forget the jobs that wait for large entries: what they staged so far was discarded."""
+        taken, self._fetching = self._fetching, []
+        return taken
+
+    def take_events(self) -> list[Event]:
+        taken, self._events = self._events, []
+        return taken
+
+    def _take_outcome(self, outcome: Outcome, now: Now) -> None:
         """A transfer ended: stage what it brought for every job that waits for it."""
         name = (outcome.key, outcome.digest)
         for job in [job for job in self._fetching if name in job.fetching]:
@@ -65,15 +90,6 @@ class Merging:
             else:
                 job.refused_count += 1
             self._proceed(job)
-
-    def take_unstaged(self) -> list[MergeJob]:
-        """Forget the jobs that wait for large entries: what they staged so far was discarded."""
-        taken, self._fetching = self._fetching, []
-        return taken
-
-    def take_events(self) -> list[Event]:
-        taken, self._events = self._events, []
-        return taken
 
     def _proceed(self, job: MergeJob) -> None:
         if job.fetching:

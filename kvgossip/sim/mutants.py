@@ -11,7 +11,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "acknowledged-before-commit",
         "node/replica.py",
         "        self._staging.answer(ticket, result)\n",
-        "        self._effects.append(Done(ticket, result))\n",
+        "        self._journal.add(Done(ticket, result))\n",
         "DurableBeforeSeen",
     ),
     Mutant(
@@ -122,7 +122,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "jobs-survive-a-refused-batch",
-        "node/replica.py",
+        "node/commits.py",
         "dropped_jobs = self._merging.take_unstaged()",
         "dropped_jobs = []",
         "NodeClockIsHonest",
@@ -178,16 +178,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "refused-write-told-as-done",
-        "node/replica.py",
-        "self._effects.append(Done(ticket, Refused(reason, failure.detail)))",
-        "self._effects.append(Done(ticket, _))",
+        "node/commits.py",
+        "self._journal.add(Done(ticket, Refused(reason, failure.detail)))",
+        "self._journal.add(Done(ticket, _))",
         "DurableBeforeSeen",
     ),
     Mutant(
         "answer-waits-for-a-peer",
-        "node/replica.py",
+        "node/endings.py",
         "        for ticket, result in staged.results:\n",
-        "        for ticket, result in staged.results if self._peers.membership.live_addresses() else ():\n",
+        "        for ticket, result in staged.results if self._exchanges.schedule._targets else ():\n",
         "AvailableAlone",
     ),
 )

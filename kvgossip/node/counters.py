@@ -1,0 +1,24 @@
+"""The counters of a node by name, gathered from the machines that count."""
+
+from kvgossip.node.parts import Machines
+
+
+def read_counters(machines: Machines) -> dict[str, int]:
+    """Totals since the start."""
+    rumors, schedule = machines.rumors, machines.exchanges.schedule
+    staging, recount = machines.staging, machines.recount
+    return {
+        **machines.journal.counters,
+        **machines.traffic.counters(),
+        "rumors_sent": rumors.sent_count,
+        "rumors_useful": rumors.useful_count,
+        "rumors_removed": rumors.removed_count,
+        "exchanges_completed": schedule.completed_count,
+        "exchanges_broken": schedule.broken_count,
+        "exchanges_put_off": schedule.put_off_count,
+        "entries_refused": machines.merging.refused_count,
+        "recounts": recount.completed_count,
+        "recount_differences": recount.difference_count,
+        "stamps_ahead": staging.stamps_ahead,
+        "stamps_given_up": staging.stamps_given_up,
+    }

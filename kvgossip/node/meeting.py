@@ -1,0 +1,113 @@
+"""Meeting peers: what a node does when another one comes, says who it is, falls silent or goes.
+
+The seam between ``Peers``, which knows the other nodes, and the machines that talk to them: nothing else of
+a node hears of a change among its members.
+"""
+
+from collections.abc import Sequence
+
+from kvgossip.model.ids import Address
+from kvgossip.node.copy_watch import CopyWatch
+from kvgossip.node.effects import Now
+from kvgossip.node.exchanges import Exchanges
+from kvgossip.node.journal import Journal
+from kvgossip.node.myself import Myself
+from kvgossip.node.peers import Peers
+from kvgossip.protocol.membership import MemberChange
+from kvgossip.protocol.rumor import RumorMonger
+from kvgossip.wire import messages as m
+
+
+class Meeting:
+    """Hands what peers say of themselves to ``Peers``, and what follows from it to the machines."""
+
+    def __init__(
+        self,
+        peers: Peers,
+        me: Myself,
+        *,
+        copies: CopyWatch,
+        rumors: RumorMonger,
+        exchanges: Exchanges,
+        journal: Journal,
+    ) -> None:
+        self._peers = peers
+        self._me = me
+        self._copies = copies
+        self._rumors = rumors
+        self._exchanges = exchanges
+        self._journal = journal
+
+    # -- inputs
+
+    def set_seeds(self, seeds: Sequence[Address]) -> None:
+        self._peers.membership.set_seeds(seeds)
+
+    def greet(self, to: Address) -> None:
+        self._peers.acquaintances.greet(to, self._me.known())
+
+    def receive_hello(self, sender: Address, hello: m.Hello, now_ms: int) -> None:
+        is_new, copied = self._peers.receive_hello(
+            sender, hello, self._me.known(), counter_told=self._me.counter_told
+        )
+        if copied is not None:
+            self._copies.found(copied)
+            self.greet(sender)
+        if is_new:
+            self._exchanges.handle_new_start(sender)
+        self._peers.handle_heard(sender, now_ms)
+
+    def admits(self, sender: Address, message: m.Message) -> bool:
+        """True if ``sender`` has said enough of itself for this message; else it is asked to."""
+        if self._peers.accepts(sender, message):
+            return True
+        self._journal.count("frames_before_hello")
+        self.greet(sender)
+        return False
+
+    def receive(self, sender: Address, message: m.MemberSyn | m.MemberAck | m.MemberAck2, now: Now) -> None:
+        self._peers.receive(sender, message, now)
+
+    def handle_heard(self, sender: Address, now_ms: int) -> None:
+        """Any frame came from ``sender``."""
+        self._peers.handle_heard(sender, now_ms)
+
+    def handle_send_failed(self, to: Address) -> None:
+        self._peers.handle_send_failed(to)
+
+    def handle_timer(self, now_ms: int) -> None:
+        self._peers.membership.handle_timer(now_ms)
+        voted = self._peers.vote_on_clock()
+        if voted is not None:
+            self._journal.notify(voted)
+
+    def next_deadline_ms(self) -> int | None:
+        return self._peers.membership.next_deadline_ms()
+
+    def check_invariants(self) -> None:
+        self._peers.membership.check_invariants()
+
+    # -- after every input
+
+    def react(self, now_ms: int) -> None:
+        """Tell the log and the machines what has changed among the members."""
+        if self._peers.membership.found_copy:
+            self._peers.membership.found_copy = False
+            self._copies.found("a later start of the same replica is a member")
+        for change, event in self._peers.take_changes():
+            self._journal.notify(event)
+            if change.kind in ("alive", "down"):
+                self._take_target_change(change, now_ms)
+
+    def stage_all(self) -> None:
+        """Write this node's identity and all members again."""
+        self._me.stage()
+        self._peers.stage_all()
+
+    def _take_target_change(self, change: MemberChange, now_ms: int) -> None:
+        """A member came to life or fell silent: it is, or is no longer, somebody to talk to."""
+        live = self._peers.membership.live_addresses()
+        self._rumors.set_targets(live)
+        self._exchanges.schedule.set_targets(live)
+        if change.kind == "alive":
+            self._exchanges.meet(change.member.peer, now_ms)
