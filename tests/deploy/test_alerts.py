@@ -13,6 +13,7 @@ from kvgossip.runtime.settings import Settings
 from kvgossip.store.rocks_open import RESERVE_BYTES
 from tests.deploy.documents import DOCKER, Yaml, at, items, load, mapping
 from tests.deploy.metrics import check_expression, selectors, series_of_a_node
+from tests.docs.markdown import read, rows, section
 
 FOLDER = DOCKER / "observability"
 CASES = Path(__file__).parent / "alerts.test.yml"
@@ -98,6 +99,11 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
             for sample in items(check["exp_samples"]):
                 fired.add(str(sample["labels"]).partition('alertname="')[2].partition('"')[0])
     assert fired == {str(rule["alert"]) for rule in rules()}
+
+
+def test_the_documentation_lists_every_alert_with_its_severity() -> None:
+    listed = {row[0].strip("`"): row[1] for row in rows(section(read("docs/OBSERVABILITY.md"), "Alerts"))}
+    assert listed == {str(rule["alert"]): at(rule, "labels", "severity") for rule in rules()}
 
 
 def test_promtool_accepts_the_files_and_the_alerts_fire_when_they_should() -> None:
