@@ -13,7 +13,7 @@ from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.config import FRAME_BYTES_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError, RemoteError
 from kvgossip.model.encoding import decode_entry, encode_entry
-from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber
+from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber, check_key
 from kvgossip.model.member import Member
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
@@ -171,7 +171,7 @@ def is_hello(frame: bytes) -> bool:
 
 def _is_well_formed(carried: m.Carried) -> bool:
     try:
-        decode_entry(carried.key, carried.data)
+        decode_entry(check_key(carried.key), carried.data)
     except EncodingError:
         return False
     return True
