@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-faults-long gate format lint types seeds mutants fuzz-http fuzz-frames clean
+.PHONY: help setup demo test test-faults test-faults-long test-docker gate format lint types seeds mutants fuzz-http fuzz-frames clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ test: setup ## the test suite (below five minutes on two cores)
 
 test-faults: setup ## faults on real processes (root; strace, iptables, iproute2, faketime), about 5 minutes
 	$(BIN)/python -m pytest -m faults -rs --durations=10 tests/faults
+
+test-docker: setup ## the cluster in containers (root; docker, docker-compose, debootstrap), about 7 minutes
+	PIP="$(CURDIR)/$(BIN)/python -m pip" $(BIN)/python -m pytest -m docker -rs --durations=10 tests/docker
 
 test-faults-long: setup ## SIGKILL at each of the first 200 write system calls
 	$(BIN)/python -m pytest -m faults_long -rs tests/faults

@@ -4,7 +4,7 @@
 
 Each URL is one node's, started with ``--allow-faults``: it cuts itself off by ``/v1/faults``, so this works
 without rights on the machine, and wherever nodes run. One line a round; the first names the seed that replays
-the choices. Ends with 0 after the rounds, with 1 if the nodes hold different data ``CONVERGE_TIMEOUT_S`` after
+the choices. Ends with 0 after the rounds, or with 1 if the nodes differ ``CONVERGE_TIMEOUT_S`` after
 a heal, or if what is read is not what was written.
 """
 
