@@ -14,7 +14,8 @@ from kvgossip.node.merging import Merging
 from kvgossip.node.staging import Staging
 from kvgossip.node.waiters import FetchOrigin, GiveOrigin, MergeJob
 from kvgossip.protocol.anti_entropy import AntiEntropy
-from kvgossip.protocol.exchange import Exchange, Load, Opening
+from kvgossip.protocol.exchange import Exchange, Opening
+from kvgossip.protocol.exchange_agenda import Load
 from kvgossip.protocol.exchange_answers import ExchangeAnswers
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.store.base import Store

@@ -29,9 +29,8 @@ from kvgossip.node.settling import Settling
 from kvgossip.node.staging import Staging
 from kvgossip.node.traffic import Traffic
 from kvgossip.node.wall_clock import WallClock
-from kvgossip.protocol.exchange import Load
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.protocol.rumor import RumorMonger
+from kvgossip.protocol.rumor import Load, RumorMonger
 from kvgossip.protocol.transfer import ChunkServer, Transfers
 from kvgossip.store.base import Store
 

@@ -16,13 +16,8 @@ from kvgossip.errors import RemoteError
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.encoding import decode_clock, encode_clock
 from kvgossip.model.ids import Address, Key
-from kvgossip.protocol.exchange import (
-    CLOCK_PART_REPLICAS,
-    COMPARED_RANGES_MAX,
-    FETCH_WEIGHT_MAX,
-    Load,
-    unpack_pairs,
-)
+from kvgossip.protocol.exchange import CLOCK_PART_REPLICAS
+from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX, Load
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.ranges import (
     WHOLE,
@@ -32,6 +27,7 @@ from kvgossip.protocol.ranges import (
     checked_range,
     is_later,
     pack_ranges,
+    unpack_pairs,
     unpack_rows,
 )
 from kvgossip.store.base import Store

@@ -76,6 +76,20 @@ def unpack_ranges(packed: bytes) -> list[Range]:
     return [checked_range(prefix, bits) for prefix, bits in _RANGE.iter_unpack(packed)]
 
 
+def pack_pairs(pairs: list[tuple[int, int]]) -> bytes:
+    """Bounds of hashes, as a ``Fetch`` names them."""
+    return b"".join(bound.to_bytes(8, "big") for pair in pairs for bound in pair)
+
+
+def unpack_pairs(packed: bytes) -> list[tuple[int, int]]:
+    hashes = unpack_hashes(packed)
+    return list(zip(hashes[::2], hashes[1::2], strict=True))
+
+
+def unpack_hashes(packed: bytes) -> list[int]:
+    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
+
+
 def checked_range(prefix: int, bits: int) -> Range:
     """A range that a peer named: one of the levels, and within them. Raises ``RemoteError``."""
     if bits > HASH_BITS or bits % STEP_BITS or bits == STEP_BITS or prefix >> bits:

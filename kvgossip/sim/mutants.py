@@ -25,7 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "clock-taken-over-from-an-exchange-that-broke-half-way",
         "protocol/exchange.py",
-        "        if self._requests or self.is_over or self.phase is Phase.SHARING:\n",
+        "        if not self._flight.is_empty or self.is_over or self.phase is Phase.SHARING:\n",
         "        if self.is_over or self.phase is Phase.SHARING:\n",
         "NodeClockIsHonest",
     ),

@@ -12,7 +12,8 @@ from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.stamp import Stamp
 from kvgossip.model.value import Value
-from kvgossip.protocol.exchange import PATIENCE_TIMEOUTS, Exchange, Phase
+from kvgossip.protocol.exchange import Exchange, Phase
+from kvgossip.protocol.exchange_flight import PATIENCE_TIMEOUTS
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.protocol.stores import (
@@ -468,7 +469,7 @@ def test_what_is_under_way_is_bounded_although_everything_differs() -> None:
 
     def measure(message: m.Message) -> None:
         nonlocal longest
-        longest = max(longest, len(exchange._to_compare) + len(exchange._to_fetch) + len(exchange._to_give))
+        longest = max(longest, len(exchange._agenda))
 
     Wire(a, b, before=measure).run(exchange)
     assert_converged(a, b)

@@ -11,7 +11,8 @@ from kvgossip.model.clock import NodeClock
 from kvgossip.model.dot import Dot
 from kvgossip.model.encoding import encode_clock
 from kvgossip.model.ids import Key, ReplicaId
-from kvgossip.protocol.exchange import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX, Exchange, Phase
+from kvgossip.protocol.exchange import Exchange, Phase
+from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX
 from kvgossip.protocol.exchange_answers import SESSION_IDLE_MS
 from kvgossip.wire import messages as m
 from tests.protocol.stores import Side, Wire, exchange_once, kv, with_tuning
