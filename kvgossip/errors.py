@@ -56,3 +56,14 @@ class OutcomeUnknownError(StoreError):
 
 class CorruptRowError(StoreError):
     """A row at rest cannot be read. The row is named; nothing was guessed."""
+
+
+class DamagedError(StoreError):
+    """The database cannot be opened as it is. ``reason`` is what the library said; nothing was guessed."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"the database in {path} is damaged, and nothing was guessed: {reason.rstrip('. ')}."
+            f" `kvgossip repair --data-dir {path}` keeps what can be read, and the peers bring back the rest"
+        )
+        self.reason = reason

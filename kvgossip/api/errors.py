@@ -19,6 +19,9 @@ def problem_of(error: KvGossipError) -> ProblemError:
             return ProblemError(Problem.BAD_CONTEXT, str(error))
         case StoreError():
             _log.error("a read failed", exc_info=error)
-            return ProblemError(Problem.ROW_UNREADABLE, str(error))
+            return ProblemError(
+                Problem.ROW_UNREADABLE,
+                f"{error}: stop this node and run `kvgossip repair`, or ask another one",
+            )
     _log.error("a request failed", exc_info=error)
     return ProblemError(Problem.INTERNAL_ERROR, "see the log of this node")

@@ -33,10 +33,18 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         repaired = repair_directory(arguments.data_dir)
     except StoreError as error:
         raise CommandError(str(error)) from None
+    damaged = arguments.data_dir / "DAMAGED"
+    if repaired.set_aside is not None:
+        print(f"nothing could be kept: {repaired.set_aside}")
+        print(
+            f"all files were set aside in {damaged}: this node starts empty, as a new replica, and its peers"
+        )
+        print("bring the data; what no peer has is in those files alone")
+        return ExitCode.OK
     print(f"{repaired.kept_count} rows kept, {repaired.lost_count} lost, {repaired.gap_count} damaged places")
     for key in repaired.lost[:NAMED_MAX]:
         print(f"lost: {key[1:].decode(errors='replace')!r}")
     if repaired.lost_count > NAMED_MAX:
         print(f"and {repaired.lost_count - NAMED_MAX} more")
-    print(f"the damaged files are in {arguments.data_dir / 'DAMAGED'}: remove them when all is well")
+    print(f"the damaged files are in {damaged}: remove them when all is well")
     return ExitCode.OK

@@ -88,7 +88,7 @@ async def _serve(settings: "Settings") -> None:
     from dataclasses import replace
 
     from kvgossip.api.server import start_api
-    from kvgossip.errors import StoreError
+    from kvgossip.errors import CorruptRowError, DamagedError, StoreError
     from kvgossip.runtime.endpoint import Endpoint
     from kvgossip.runtime.log import Log, LogHandler
     from kvgossip.runtime.node import Node
@@ -107,6 +107,9 @@ async def _serve(settings: "Settings") -> None:
     try:
         node = Node(settings, log=log)
         await node.start()
+    except CorruptRowError as error:  # a record that a start needs
+        log.close()
+        raise CommandError(str(DamagedError(str(settings.data_dir), str(error)))) from None
     except (SettingsError, StoreError) as error:
         log.close()
         raise CommandError(str(error)) from None

@@ -44,7 +44,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from kvgossip.errors import StoreError, StoreFullError
+from kvgossip.errors import DamagedError, StoreError, StoreFullError
 from kvgossip.store.rocks_log import find_zeros
 from kvgossip.store.rocks_records import Family, Handles
 from kvgossip.store.rocks_swap import COPY, DAMAGED, finish_swap, sync_directory
@@ -147,6 +147,21 @@ def open_database(path: Path) -> Database:
         raise _explained(path, str(error)) from None
 
 
+def open_past_damage(path: Path) -> Database:
+    """For a repair: open although files are damaged; what they held fails when it is read.
+
+    Records of the log may be skipped without a word, so the node must take a new replica id. Raises
+    ``StoreError`` if the damage is in what names the files.
+    """
+    try:
+        damage = "files were damaged, and records of the log may have been skipped"
+        _note_lost_log(path, damage)
+        rdict = _rdict(path, DBRecoveryMode.point_in_time(), is_checked=False)
+        return Database(path, rdict, is_read_only=False, lost_log=damage)
+    except Exception as error:
+        raise _explained(path, str(error)) from None
+
+
 def free_bytes(path: Path) -> int:
     """What this process may still write to the file system of ``path``."""
     status = os.statvfs(path)
@@ -168,16 +183,20 @@ def _open(path: Path) -> Database:
             reason = str(error)
         if is_no_space(reason):
             return _open_read_only(path, lost_log)
-        if not reason.startswith("Corruption"):
+        if not _is_damage(reason):
             raise _explained(path, reason)
         damage = reason
     try:
-        marker.write_text(damage)
-        sync_directory(path)
+        _note_lost_log(path, damage)
     except OSError:
         return _open_read_only(path, damage)
     rdict = _rdict(path, DBRecoveryMode.point_in_time())
     return Database(path, rdict, is_read_only=False, lost_log=damage)
+
+
+def _note_lost_log(path: Path, damage: str) -> None:
+    (path / LOST_LOG).write_text(damage)
+    sync_directory(path)
 
 
 def _open_read_only(path: Path, lost_log: str | None) -> Database:
@@ -198,7 +217,9 @@ def _sync_file(path: Path) -> None:
         raise StoreError(f"{path} cannot be synced, so its rows are not shown: {error.strerror}") from None
 
 
-def _rdict(path: Path, recovery: DBRecoveryMode, access: AccessType | None = None) -> Rdict:
+def _rdict(
+    path: Path, recovery: DBRecoveryMode, access: AccessType | None = None, *, is_checked: bool = True
+) -> Rdict:
     cache = Cache(CACHE_BYTES)
     # Hashes and digests are random: trying to compress them costs time and gains nothing.
     families = {
@@ -206,6 +227,7 @@ def _rdict(path: Path, recovery: DBRecoveryMode, access: AccessType | None = Non
         for family in Family
     }
     options = _options(cache, recovery, is_compressed=True)
+    options.set_paranoid_checks(is_checked)
     families["default"] = options
     return Rdict(str(path), options, families, access or AccessType.read_write())
 
@@ -276,11 +298,16 @@ def _has_rows(path: Path) -> bool:
     return found
 
 
+def _is_damage(reason: str) -> bool:
+    """True for files that are not what they were, or that ``CURRENT`` names and nobody made."""
+    return reason.startswith("Corruption") or ("No such file" in reason and "MANIFEST-" in reason)
+
+
 def _explained(path: Path, reason: str) -> StoreError:
     if "lock hold by current process" in reason or "While lock file" in reason:
         return StoreError(f"{path} is in use by another process: one node a directory")
     if is_no_space(reason):
         return StoreFullError(f"no space left for the database in {path}: free some and start again")
-    if reason.startswith("Corruption"):
-        return StoreError(f"the database in {path} is damaged, and nothing was guessed: {reason}")
+    if _is_damage(reason):
+        return DamagedError(str(path), reason)
     return StoreError(f"the data directory {path} cannot be used: {reason}")

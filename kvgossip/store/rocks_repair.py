@@ -10,6 +10,10 @@ is copied after all. A row that is newer than a damaged block is never replaced 
 RocksDB refuses every read that would have to look into the block. Hashes, digests and tree are not copied but
 computed at the next start.
 
+A file that cannot even be opened is opened past (``open_past_damage``). If there is no way in, or the node's
+own records (replica id, clock) are in a damaged block, nothing is kept: all files are set aside, the node
+begins anew as another replica, and its peers bring the data.
+
 The copy is made in ``REPAIRED`` and takes the place of the old files, which go to ``DAMAGED``, in steps that
 an interrupted repair or the next opening takes up again (``rocks_swap.py``).
 """
@@ -20,9 +24,9 @@ from pathlib import Path
 
 from rocksdict import WriteBatch
 
-from kvgossip.errors import StoreError
+from kvgossip.errors import CorruptRowError, DamagedError, StoreError
 from kvgossip.model.ids import Key
-from kvgossip.store.rocks_open import LOST_LOG, Database, open_database
+from kvgossip.store.rocks_open import LOST_LOG, Database, open_database, open_past_damage
 from kvgossip.store.rocks_records import FORMAT_NAME, HASH_BYTES, TREE_PREFIX, Family
 from kvgossip.store.rocks_swap import begin_copy, finish_swap, mark_complete
 
@@ -40,16 +44,34 @@ class Repaired:
     lost: list[Key] = field(default_factory=list)
     gap_count: int = 0
     """Places at which rows, or what is computed from them, could not be read."""
+    set_aside: str | None = None
+    """Why nothing was kept; then the directory holds no database any more."""
 
 
 def repair_directory(path: Path) -> Repaired:
     """Copy what can be read of the database in ``path``, which no node may use.
 
-    Raises ``StoreError`` if the node's own records cannot be read; then ``path`` is as it was.
+    Raises ``StoreError`` if it is none of ours, in use, or cannot be written; then ``path`` is as it was.
     """
     if not (path / "CURRENT").exists():
         raise StoreError(f"{path} holds no database")
-    damaged = open_database(path)
+    try:
+        return _copy_directory(path, _open_somehow(path))
+    except (DamagedError, CorruptRowError) as error:
+        begin_copy(path)
+        _swap(path)
+        return Repaired(set_aside=str(error.reason if isinstance(error, DamagedError) else error))
+
+
+def _open_somehow(path: Path) -> Database:
+    try:
+        return open_database(path)
+    except DamagedError:
+        return open_past_damage(path)
+
+
+def _copy_directory(path: Path, damaged: Database) -> Repaired:
+    """Raises ``CorruptRowError`` if the records of the node itself cannot be read."""
     try:
         target = begin_copy(path)
         copy = open_database(target)
@@ -61,9 +83,13 @@ def repair_directory(path: Path) -> Repaired:
             copy.close()
     finally:
         damaged.close()
+    _swap(path)
+    return repaired
+
+
+def _swap(path: Path) -> None:
     mark_complete(path)
     finish_swap(path)
-    return repaired
 
 
 def _copy(damaged: Database, copy: Database) -> Repaired:
@@ -83,7 +109,7 @@ def _copy(damaged: Database, copy: Database) -> Repaired:
 
 
 def _read_own_records(damaged: Database) -> list[tuple[bytes, bytes]]:
-    """Identity, clock and members: all of them, or a ``StoreError``."""
+    """Identity, clock and members: all of them, or a ``CorruptRowError``."""
     found = []
     reading = Repaired()
     for name, data in _read_past_gaps(damaged, Family.META, reading):
@@ -92,10 +118,7 @@ def _read_own_records(damaged: Database) -> list[tuple[bytes, bytes]]:
         found.append((name, data))
         if name == FORMAT_NAME:  # the last of them
             return found
-    raise StoreError(
-        f"the records of the node itself in {damaged.path} cannot be read: begin with an empty directory,"
-        " as a new replica, and the peers bring the data"
-    )
+    raise CorruptRowError("the records of the node itself cannot be read")
 
 
 def _salvage(damaged: Database, copy: Database, writer: "_Writer", key: Key, repaired: Repaired) -> None:

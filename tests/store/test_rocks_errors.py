@@ -237,7 +237,7 @@ def test_a_start_on_a_full_disk_shows_no_row_that_it_cannot_sync(
         synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(rocks_open.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StoreError, match="cannot be synced"):
         RocksStore(small_disk / "data", SEED)
     assert [Path(name).suffix for name in synced] == [".log"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgossip.errors import CorruptRowError, StoreError
+from kvgossip.errors import CorruptRowError, DamagedError, StoreError
 from kvgossip.model.digest import entry_digest, key_hash
 from kvgossip.model.ids import Key
 from kvgossip.store.base import Batch, Change
@@ -96,13 +96,57 @@ def test_damage_in_what_is_computed_from_the_rows_costs_none(tmp_path: Path) -> 
     store.close()
 
 
-def test_damage_in_the_records_of_the_node_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+def test_with_damage_in_the_records_of_the_node_all_files_are_set_aside(tmp_path: Path) -> None:
     fill(tmp_path)
     flip_bit(tmp_path, Family.META, 0.0)
     before = sorted(file.name for file in tmp_path.glob("*.sst"))
-    with pytest.raises(StoreError, match="empty"):
-        repair_directory(tmp_path)
-    assert set(before) <= {file.name for file in tmp_path.glob("*.sst")}
+    repaired = repair_directory(tmp_path)
+    assert "records of the node itself" in str(repaired.set_aside)
+    assert set(before) <= {file.name for file in (tmp_path / "DAMAGED").glob("*.sst")}
+    check_is_empty(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "MANIFEST-*"])
+def test_without_a_way_in_all_files_are_set_aside(tmp_path: Path, name: str) -> None:
+    fill(tmp_path)
+    (file,) = tmp_path.glob(name)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DamagedError, match="kvgossip repair --data-dir"):
+        RocksStore(tmp_path, SEED)
+    assert repair_directory(tmp_path).set_aside is not None
+    assert (tmp_path / "DAMAGED" / file.name).read_bytes() == data
+    check_is_empty(tmp_path)
+
+
+def check_is_empty(path: Path) -> None:
+    store = RocksStore(path, SEED)
+    assert store.get_meta("clock") is None
+    assert store.tree.root.row_count == 0
+    store.close()
+
+
+@pytest.mark.parametrize("family", [Family.ENTRIES, Family.HASHES])
+def test_a_file_that_cannot_be_opened_is_opened_past(tmp_path: Path, family: Family) -> None:
+    """A bit at the end of a file is one of its index or footer."""
+    fill(tmp_path)
+    flip_bit(tmp_path, family, 0.995)
+    with pytest.raises(DamagedError, match="kvgossip repair --data-dir"):
+        RocksStore(tmp_path, SEED)
+    repaired = repair_directory(tmp_path)
+    assert repaired.set_aside is None
+    assert repaired.kept_count + repaired.lost_count == len(KEYS)
+    if family is Family.HASHES:
+        assert repaired.lost_count == 0
+    store = RocksStore(tmp_path, SEED)
+    assert store.lost_log, "records of the log may have been skipped: a new replica id"
+    assert store.get_meta("clock") == b"the clock"
+    assert sorted(
+        set(KEYS) - {row.key for row in store.scan(Key(b""), None, rows_max=9_999, bytes_max=1 << 30)}
+    ) == (sorted(repaired.lost))
+    store.check_invariants()
+    store.close()
 
 
 @pytest.mark.parametrize("step", range(1, 30))
