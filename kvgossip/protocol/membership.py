@@ -64,8 +64,9 @@ class Membership:
         self._outbox = outbox
         self._peers = {m.replica: _Peer(m) for m in known if m.replica != me.replica}
         self._seeds: Sequence[Address] = ()
-        self._replaced: set[ReplicaId] = set()
-        """Replicas whose address another replica answers at by now."""
+        self._replaced: dict[ReplicaId, Address] = {}
+        """Where another replica answers by now than the one that was known there. A later record may tell
+        another address, for which this says nothing."""
         self._next_round_ms = now_ms
         self._next_seed_ms = now_ms
         self._changes: list[MemberChange] = []
@@ -107,10 +108,11 @@ class Membership:
 
     def handle_acquainted(self, address: Address, replica: ReplicaId) -> None:
         """``replica`` answers at ``address``: whoever else was known there is gone from it."""
-        self._replaced.discard(replica)
+        if self._replaced.get(replica) == address:
+            del self._replaced[replica]
         for peer in self._peers.values():
             if peer.member.peer == address and peer.member.replica != replica:
-                self._replaced.add(peer.member.replica)
+                self._replaced[peer.member.replica] = address
                 self._set_alive(peer, False)
 
     def handle_heard(self, replica: ReplicaId, now_ms: int) -> None:
@@ -176,7 +178,7 @@ class Membership:
 
     def _digests(self) -> tuple[MemberDigest, ...]:
         room = self._tuning.member_message_bytes_max // 2 // DIGEST_BYTES
-        peers = [p for p in self._peers.values() if p.member.replica not in self._replaced]
+        peers = [p for p in self._peers.values() if not self._is_replaced(p.member)]
         if len(peers) >= room:
             peers = self._rng.sample(peers, room - 1)
         own = MemberDigest(self.me.replica, self.me.generation, self.me.version, self._heartbeat)
@@ -192,6 +194,9 @@ class Membership:
                 break
             kept.append(record)
         return tuple(kept)
+
+    def _is_replaced(self, member: Member) -> bool:
+        return self._replaced.get(member.replica) == member.peer
 
     def _silent_at(self, peer: _Peer) -> int:
         return (peer.heard_ms or 0) + self._tuning.member_timeout_ms
@@ -223,7 +228,7 @@ class Membership:
                 peer.heartbeat = digest.heartbeat
                 self._prove_alive(peer, now_ms)
         everyone = [self.me, *(p.member for p in self._peers.values())]
-        unmentioned = [m for m in everyone if m.replica not in mentioned and m.replica not in self._replaced]
+        unmentioned = [m for m in everyone if m.replica not in mentioned and not self._is_replaced(m)]
         return newer_here, newer_there, unmentioned
 
     def _take_records(self, records: Iterable[Member], now_ms: int) -> None:
@@ -256,7 +261,7 @@ class Membership:
         self._set_alive(peer, True)
 
     def _set_alive(self, peer: _Peer, is_alive: bool) -> None:
-        is_alive = is_alive and not peer.member.has_left and peer.member.replica not in self._replaced
+        is_alive = is_alive and not peer.member.has_left and not self._is_replaced(peer.member)
         if peer.is_alive != is_alive:
             peer.is_alive = is_alive
             self._changes.append(MemberChange("alive" if is_alive else "down", peer.member))

@@ -313,6 +313,19 @@ def test_a_replaced_replica_that_turns_up_elsewhere_is_alive_there() -> None:
     assert hand.table.live_addresses() == ["elsewhere:1"]
 
 
+def test_replicas_that_have_exchanged_their_addresses_are_alive_there() -> None:
+    """As of containers that were started in another order: each Hello comes before its record."""
+    hand = Hand(record(1), record(2, at="a:1"), record(3, at="b:1"))
+    moved = Hand(record(2, generation=2, at="b:1")), Hand(record(3, generation=2, at="a:1"))
+    for other in moved:
+        hand.table.handle_acquainted(other.address, other.table.me.replica)
+        hand.table.handle_heard(other.table.me.replica, 4)
+    for other in moved:
+        hand.receive(other, MemberAck2((other.table.me,)), 5)
+    assert hand.table.live_addresses() == ["a:1", "b:1"]
+    assert hand.alive() == {2, 3}
+
+
 # -- cost ----------------------------------------------------------------------------------------------------
 
 
