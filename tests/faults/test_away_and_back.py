@@ -14,6 +14,7 @@ pytestmark = pytest.mark.faults
 
 FROZEN_S = 20.0
 CUT_S = 15.0
+STARVED_S = 12.0
 CONVERGED_S = 5.0
 
 
@@ -91,3 +92,35 @@ def test_all_nodes_killed_at_once_come_back_with_everything(make_cluster: MakeCl
 
 def all_acknowledged(loads: list[Load], count: int) -> bool:
     return all(len(load.acknowledged) > count for load in loads)
+
+
+def test_a_node_starved_of_the_processor_serves_blames_nobody_and_converges(
+    make_cluster: MakeCluster,
+) -> None:
+    """It runs for 20 ms of each 200."""
+    cluster = make_cluster(3)
+    first, second, starved = cluster.nodes
+    cluster.start()
+    cluster.wait_ready()
+    until(lambda: all(len(members(node)) == 3 for node in cluster.nodes), "all know each other")
+    stop_s = time.monotonic() + STARVED_S
+    used_s = starved.cpu_seconds
+    with Load(first, "first", 2, pause_s=0.01) as one, Load(starved, "starved", 2) as two:
+        while time.monotonic() < stop_s:
+            starved.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.18)
+            starved.process.send_signal(signal.SIGCONT)
+            time.sleep(0.02)
+        assert members(first)["n2"]["state"] == "alive"
+    used_s = starved.cpu_seconds - used_s
+    assert used_s < STARVED_S / 4, f"it was not starved: {used_s:.1f} s of processor time"
+    assert two.acknowledged, "it takes no writes"
+    assert not one.refused + two.refused
+    assert not one.unanswered + two.unanswered
+    blamed = {name: member["state"] for name, member in members(starved).items()}
+    assert set(blamed.values()) == {"alive"}, f"it blames others: {blamed}"
+    until(lambda: converged(cluster.nodes), "all agree", CONVERGED_S)
+    until(lambda: members(second)["n3"]["state"] == "alive", "it is alive", CONVERGED_S)
+    for node in cluster.nodes:
+        check_kept(node, one.acknowledged | two.acknowledged)
+    print(f"{len(two.acknowledged)} writes in {STARVED_S:.0f} s with {used_s:.1f} s of processor time")

@@ -113,3 +113,15 @@ def test_a_wiped_directory_is_a_new_replica_and_gets_everything_back(make_cluste
     assert status(first)["replica"] != old
     written |= write(first, "again")
     settle(cluster, written)
+
+
+def test_empty_directories_at_one_moment_are_as_many_replicas(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(4)
+    cluster.start()
+    cluster.wait_ready()
+    written: dict[str, str] = {}
+    for node in cluster.nodes:
+        written |= write(node, node.name)
+    settle(cluster, written)
+    assert len({status(node)["start_number"] for node in cluster.nodes}) == len(cluster.nodes)
+    assert "copy-found" not in "".join(node.log.read_text() for node in cluster.nodes)
