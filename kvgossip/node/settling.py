@@ -55,7 +55,7 @@ class Settling:
         self._meeting.react(now_ms)
         if self._rumors.was_dropped:
             self._rumors.was_dropped = False
-            self._exchanges.schedule.want_any(now_ms)
+            self._exchanges.schedule.handle_rumors_dropped(now_ms)
         self._exchanges.schedule.handle_progress(now_ms)
         self._journal.add_all(self._checks.take_ended(now_ms))
         self._journal.add_all(self._leaving.take_ended(now_ms))

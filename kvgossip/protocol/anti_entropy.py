@@ -12,6 +12,7 @@ from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
 from kvgossip.protocol.exchange import Exchange, Phase
 
+FEW_PEERS = 2
 PUT_OFF_MS = 100
 """A peer that was busy is tried again after this, and up to twice as long."""
 BROKEN_MS = 500
@@ -76,6 +77,15 @@ class AntiEntropy:
         """Exchange with some live peer as soon as the one under way is over."""
         if self._targets and not self._wanted:
             self.want(self._rng.choice(self._targets), now_ms)
+
+    def handle_rumors_dropped(self, now_ms: int) -> None:
+        """Rumors were given up that some peer may lack. Few peers are all asked: no other will soon."""
+        if len(self._targets) > FEW_PEERS:
+            self.want_any(now_ms)
+            return
+        for peer in self._targets:
+            self._wanted.setdefault(peer, False)
+        self._proceed(now_ms)
 
     def handle_progress(self, now_ms: int) -> None:
         """The current exchange may be over: see what follows."""

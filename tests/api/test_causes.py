@@ -1,10 +1,11 @@
 """docs/HTTP.md lists every status by its cause, and each cause has that status."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
-from kvgossip.api import batch, listing
+from kvgossip.api import batch, listing, openapi
 from kvgossip.api.expiry import TTL_S_MAX
 from kvgossip.api.openapi import TABLE
 from kvgossip.api.openapi_parts import HEADERS, PARAMETERS
@@ -61,3 +62,11 @@ def test_the_limits_of_listings_batches_and_expiry_are_on_the_page() -> None:
         f"{TTL_S_MAX:,}",
     ):
         assert limit in PAGE, limit
+
+
+def test_every_documented_status_has_a_cause_and_no_other() -> None:
+    paths = cast(dict[str, dict[str, dict[str, dict[str, object]]]], openapi.document()["paths"])
+    documented = {
+        int(status) for methods in paths.values() for told in methods.values() for status in told["responses"]
+    }
+    assert documented | {405} == {cause.status for cause in CAUSES}  # 405 is for what is not in it

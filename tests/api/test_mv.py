@@ -125,3 +125,18 @@ def test_a_too_large_entry_is_413_with_the_context_that_resolves(served: Served)
     assert [b64decode(s["value"])[0] for s in siblings] == [0, 1, 2]
     assert served.put("/v1/mv/large", b"small", Kv_Context=refused.headers["kv-context"]).status == 204
     assert served.get("/v1/mv/large").body == b"small"
+
+
+def test_the_same_put_with_a_context_sent_twice_brings_no_other_value_and_loses_none(served: Served) -> None:
+    """A client that heard no answer tries again. Its value may be there twice, until the next write."""
+    first = served.put("/v1/mv/twice", b"0").headers["kv-context"]
+    for _ in range(2):
+        again = served.put("/v1/mv/twice", b"1", Kv_Context=first)
+        assert again.status == 204
+    assert {b64decode(s["value"]) for s in siblings_of(served.get("/v1/mv/twice"))} == {b"1"}
+    assert served.put("/v1/mv/twice", b"2", Kv_Context=again.headers["kv-context"]).status == 204
+    assert served.get("/v1/mv/twice").body == b"2"
+    context = served.get("/v1/mv/twice").headers["kv-context"]
+    for _ in range(2):
+        assert served.call("DELETE", "/v1/mv/twice", headers={"Kv-Context": context}).status == 204
+        assert served.get("/v1/mv/twice").status == 404

@@ -1,4 +1,4 @@
-"""Two versions of kvgossip in one cluster: one that says more is understood, another wire version is refused."""
+"""Two versions in one cluster: one that says more is understood, another wire version is refused."""
 
 from functools import partial
 from pathlib import Path

@@ -1,9 +1,12 @@
 """Whole nodes exchange: entries come from one exchange at a time, and a heal is soon over."""
 
+import pytest
+
 from kvgossip.errors import StoreFullError
+from kvgossip.node.effects import Send
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
-from tests.node.hand import Hand, kv, mv, roots, run
+from tests.node.hand import Hand, kv, mv, roots, run, with_tuning
 
 
 class CarriedBytes:
@@ -107,3 +110,38 @@ def test_a_node_that_cannot_commit_does_not_keep_the_others_apart() -> None:
         if len(roots([hands[0], hands[2]])) == 1:
             return
     raise AssertionError("two healthy nodes did not agree in 20 s beside one with a full disk")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_with_three_nodes_or_fewer_what_rumors_gave_up_comes_by_an_exchange_at_once(count: int) -> None:
+    """The period is ten times as long."""
+    hands = [Hand(f"n{i}", seeds=["n0"], tuning=with_tuning(rumors_hot_max=5)) for i in range(count)]
+    run(hands, 3_000)
+    assert len(roots(hands)) == 1
+    for i in range(100):
+        hands[0].put(kv(f"k{i}"), b"x")
+    run(hands, 1_000)
+    assert len(roots(hands)) == 1
+    by_exchange = [hand.replica.status().counters["entries_by_exchange"] for hand in hands[1:]]
+    assert max(by_exchange) > 50, "rumors brought it all"
+
+
+def test_with_three_nodes_news_whose_pushes_are_lost_does_not_wait_for_the_period() -> None:
+    """Every second push is lost, and the period is ten minutes."""
+    hands = [Hand(f"n{i}", seeds=["n0"], tuning=with_tuning(exchange_interval_ms=600_000)) for i in range(3)]
+    run(hands, 3_000)
+    pushes = 0
+
+    def drops(send: Send) -> bool:
+        nonlocal pushes
+        if isinstance(codec.decode(send.data), m.RumorPush):
+            pushes += 1
+            return pushes % 2 == 1
+        return False
+
+    for i in range(20):
+        hands[i % 3].write(kv(f"k{i}"), b"x")
+        run(hands, 5, drops=drops)
+    run(hands, 4_000, drops=drops)
+    assert pushes > 20
+    assert len(roots(hands)) == 1
