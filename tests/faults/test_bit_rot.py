@@ -91,16 +91,16 @@ def pristine(node: NodeProcess) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a GET of each key answers: by now, and before what is in the log."""
+    """What a GET of each key answers, and what it answered before a key was deleted."""
 
     held: dict[str, bytes | None]
-    older: dict[str, bytes | None]
+    older: dict[str, bytes]
 
 
 def load(rotten: NodeProcess, healthy: NodeProcess) -> Rows:
     """Rows of both kinds, most of them in tables and some in the log."""
     held: dict[str, bytes | None] = {}
-    older: dict[str, bytes | None] = {}
+    older: dict[str, bytes] = {}
     for node in (rotten, healthy):
         node.start()
         node.wait_ready()
@@ -108,17 +108,17 @@ def load(rotten: NodeProcess, healthy: NodeProcess) -> Rows:
         lines = []
         for number in range(part, ROWS, 3):
             key, kind = f"{number:04}", "mv" if number % 5 == 0 else "kv"
-            value = f"{key} is the value ".encode() * (3_000 if number % 200 == 0 else 1 + number % 20)
-            held[f"{kind}/{key}"] = value
-            lines.append({"op": "put", "kind": kind, "key": key, "value": value.decode()})
+            text = f"{key} is the value " * (3_000 if number % 200 == 0 else 1 + number % 20)
+            held[f"{kind}/{key}"] = text.encode()
+            lines.append({"op": "put", "kind": kind, "key": key, "value": text})
         for number in range(part, ROWS, 50):
-            if f"kv/{number:04}" in held:
-                held[f"kv/{number:04}"] = None
+            value = held.get(f"kv/{number:04}")
+            if value is not None:
+                older[f"kv/{number:04}"], held[f"kv/{number:04}"] = value, None
                 lines.append({"op": "delete", "kind": "kv", "key": f"{number:04}"})
         assert {answer["status"] for answer in batch(rotten, lines)} <= {201, 204}
         until(lambda: converged((rotten, healthy)), "both hold the load")
         if part < 2:
-            older = dict(held)
             assert rotten.stop() == 0
             rotten.start()
             rotten.wait_ready()
