@@ -79,7 +79,13 @@ class Peers:
         return self.acquaintances.has_word_of(sender)
 
     def outgoing(self, to: Address, message: m.Message, me: m.Known) -> list[m.Message]:
-        """What to send by now: a Hello goes first, and data waits until ``to`` has given its word."""
+        """What to send by now: a Hello goes first, and data waits until ``to`` has given its word.
+
+        Nothing goes to this node itself: a member may be known at its address that it was before its
+        directory was deleted.
+        """
+        if to == self.membership.me.peer:
+            return []
         if isinstance(message, m.Hello):
             return [message]
         if isinstance(message, WITHOUT_WORD):

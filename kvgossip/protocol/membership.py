@@ -80,7 +80,9 @@ class Membership:
         return [(p.member, p.is_alive, p.heard_ms) for p in self._peers.values()]
 
     def live_addresses(self) -> list[Address]:
-        return sorted({peer.member.peer for peer in self._peers.values() if peer.is_alive})
+        """Where live members answer; never at this node's own address, whoever had it before."""
+        live = {peer.member.peer for peer in self._peers.values() if peer.is_alive}
+        return sorted(live - {self.me.peer})
 
     def find(self, replica: ReplicaId) -> Member | None:
         peer = self._peers.get(replica)

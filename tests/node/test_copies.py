@@ -181,3 +181,17 @@ def test_a_crash_during_a_reissue_loses_nothing() -> None:
     back = Hand("n2", store=again.store.reopen(), seeds=["n1"], start=3, wall_ms=WALL_MS + again.ms)
     assert_both_are_there(one, back)
     assert any(event.name == "writes-reissued" for event in back.events)
+
+
+def test_a_node_on_an_emptied_directory_does_not_talk_to_itself() -> None:
+    """Its old self is a member at its own address: a Hello to that would show it as a copy of itself."""
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 50)
+    two.write(kv("a"), b"1")
+    run([one, two], 3_000)
+    anew = Hand("n2", seeds=["n1"], start=9, wall_ms=WALL_MS + one.ms)
+    id_at_start = anew.replica.status().replica
+    run([one, anew], 15_000)
+    assert anew.bodies(kv("a")) == [b"1"]
+    assert anew.replica.status().replica == id_at_start
+    assert not any(event.name == "copy-found" for event in anew.events)
