@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("crash", "exchange", "join", "lag", "memory")
+NAMES = ("crash", "docker", "exchange", "join", "lag", "memory", "starts")
 
 
 def main() -> int:

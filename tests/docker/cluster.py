@@ -3,8 +3,9 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from tests.docker.api import Api, NoAnswer
@@ -33,11 +34,21 @@ def wait_value(api: Api, key: str, value: str) -> None:
     wait_until(lambda: api.value(key) == value, f"{key} reads as {value!r}")
 
 
+def is_converged(apis: Sequence[Api]) -> bool:
+    return len({api.status()["root"] for api in apis}) == 1
+
+
+def is_whole(apis: Sequence[Api]) -> bool:
+    """True if all know each other as alive, and hold the same."""
+    return all(len(api.names("alive")) == len(apis) for api in apis) and is_converged(apis)
+
+
 class Cluster:
     """Five nodes, ``n1`` to ``n5``, and as many of the service ``node`` as are asked for."""
 
-    def __init__(self, image: str = IMAGE) -> None:
+    def __init__(self, image: str = IMAGE, *, secret_file: Path | None = None) -> None:
         number = os.getpid()
+        self._files = ["compose.yaml"]
         self.project = f"{PROJECT_PREFIX}{number}"
         self._ports = dict(zip(NODES, _free_ports(len(NODES)), strict=True))
         self.environment = {
@@ -47,11 +58,19 @@ class Cluster:
             "ALLOW_FAULTS": "true",
             **{f"{name.upper()}_PORT": str(port) for name, port in self._ports.items()},
         }
+        if secret_file is not None:  # another cluster, beside the one that all tests share
+            self._files.append("compose.secret.yaml")
+            self.project = self.environment["COMPOSE_PROJECT_NAME"] = f"{self.project}-secret"
+            self.environment |= {
+                "SECRET_FILE": str(secret_file),
+                "PEER_SUBNET": f"10.{173 + number // 250 % 40}.{number % 250}.0/24",
+            }
 
     def compose(self, *arguments: object) -> str:
         command = find_compose()
         assert command is not None
-        return run(*command, "-f", DOCKER / "compose.yaml", *arguments, env=self.environment)
+        files = [word for name in self._files for word in ("-f", DOCKER / name)]
+        return run(*command, *files, *arguments, env=self.environment)
 
     def up(self, *services: str) -> None:
         """The five, or those named. Returns when their containers run, not when they answer."""
@@ -100,13 +119,8 @@ class Cluster:
 
     def wait_whole(self, *, extra: int = 0) -> float:
         """Until all nodes know each other as alive and hold the same."""
-        apis = [*self.apis().values(), *self.extra_apis()] if extra else list(self.apis().values())
-        count = len(NODES) + extra
-
-        def is_whole() -> bool:
-            return all(len(api.names("alive")) == count for api in apis) and self.is_converged(apis)
-
-        return wait_until(is_whole, f"{count} nodes are one cluster and hold the same")
+        apis = [*self.apis().values(), *(self.extra_apis() if extra else ())]
+        return wait_until(lambda: is_whole(apis), f"{len(apis)} nodes are one cluster and hold the same")
 
     def wait_state(self, name: str, state: str, *, seen_by: Iterable[str]) -> None:
         for other in seen_by:
@@ -117,9 +131,6 @@ class Cluster:
         """By the health check of its container."""
         command = ("docker", "inspect", "--format", "{{.State.Health.Status}}", self.container(name))
         wait_until(lambda: run(*command).strip() == "healthy", f"{name} is healthy")
-
-    def is_converged(self, apis: list[Api] | None = None) -> bool:
-        return len({api.status()["root"] for api in apis or self.apis().values()}) == 1
 
     def mend(self) -> None:
         """What a test begins with, whatever the one before it left: all run, agree, and none is cut off."""

@@ -113,7 +113,8 @@ def sweep(prefix: str) -> None:
             "docker", kind, *listing, "--filter", f"label={label}", "--format", shown
         ).splitlines():
             project, _, found = line.partition(" ")
-            if project.startswith(prefix) and not Path("/proc", project.removeprefix(prefix)).exists():
+            process = project.removeprefix(prefix).partition("-")[0]
+            if project.startswith(prefix) and not Path("/proc", process).exists():
                 run("docker", kind, *removal, found)
 
 

@@ -1,9 +1,11 @@
 """Five containers become one cluster, in whatever order they start, and further ones join by one name."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.docker.cluster import NODES, Cluster, wait_value
-from tests.docker.engine import DOCKER, inspect, run
+from tests.docker.cluster import NODES, Cluster, is_whole, wait_until, wait_value
+from tests.docker.engine import DOCKER, attempt, inspect, run
 
 pytestmark = pytest.mark.docker
 
@@ -62,6 +64,31 @@ def test_any_number_of_further_nodes_join_by_the_name_of_the_service(cluster: Cl
             run("docker", "rm", "--volumes", container)
     assert cluster.api("n1").names("alive") == list(NODES)
     assert len(cluster.api("n1").names("left")) >= 3
+
+
+def test_nodes_that_share_a_secret_are_a_cluster_of_their_own(image: str, tmp_path: Path) -> None:
+    """One without the secret, that calls itself the same and is on their network, is refused."""
+    (tmp_path / "secret").write_text("sixteen bytes or more")
+    sworn = Cluster(image, secret_file=tmp_path / "secret")
+    network = f"{sworn.project}_peers"
+    stranger = ""
+    try:
+        sworn.up("n1", "n2")
+        apis = [sworn.api("n1"), sworn.api("n2")]
+        wait_until(lambda: is_whole(apis), "both are one cluster")
+        log = attempt("docker", "logs", sworn.container("n1")).stderr
+        assert "node-started" in log
+        assert "secret-is-default" not in log
+        joining = ("--env", "KVGOSSIP_PEER_LISTEN=peers:7701", "--env", "KVGOSSIP_SEEDS=peers:7701")
+        stranger = run(
+            *("docker", "run", "--detach", "--network", network, "--network-alias", "peers", *joining, image)
+        ).strip()
+        wait_until(lambda: "peer-refused" in attempt("docker", "logs", stranger).stderr, "it is refused")
+        assert is_whole(apis)
+    finally:
+        if stranger:
+            run("docker", "rm", "--force", "--volumes", stranger)
+        sworn.down()
 
 
 def test_chaos_runs_its_rounds(cluster: Cluster) -> None:
