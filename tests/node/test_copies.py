@@ -185,13 +185,16 @@ def test_a_crash_during_a_reissue_loses_nothing() -> None:
 
 def test_a_node_on_an_emptied_directory_does_not_talk_to_itself() -> None:
     """Its old self is a member at its own address: a Hello to that would show it as a copy of itself."""
-    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
-    run([one, two], 50)
+    one, two, three = Hand("n1"), Hand("n2", seeds=["n1"]), Hand("n3", seeds=["n1"])
+    run([one, two, three], 3_000)
     two.write(kv("a"), b"1")
-    run([one, two], 3_000)
-    anew = Hand("n2", seeds=["n1"], start=9, wall_ms=WALL_MS + one.ms)
+    run([one, two, three], 3_000)
+    anew = Hand("n2", seeds=["n3"], start=9, wall_ms=WALL_MS + one.ms)
     id_at_start = anew.replica.status().replica
-    run([one, anew], 15_000)
+    anew.commit()
+    anew.meet(three)
+    anew.receive(three, m.MemberAck2((two.replica._me.record(),)))
+    assert all(send.to != anew.address for send in anew.sends)
+    run([one, anew, three], 15_000)
     assert anew.bodies(kv("a")) == [b"1"]
     assert anew.replica.status().replica == id_at_start
-    assert not any(event.name == "copy-found" for event in anew.events)
