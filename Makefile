@@ -31,7 +31,7 @@ test-faults: setup ## faults on real processes (root; strace, iptables, iproute2
 test-docker: setup ## the cluster in containers (root; docker, docker-compose, debootstrap), about 7 minutes
 	PIP="$(CURDIR)/$(BIN)/python -m pip" $(BIN)/python -m pytest -m docker -rs --durations=10 tests/docker
 
-test-faults-long: setup ## SIGKILL at each of the first 200 write system calls
+test-faults-long: setup ## SIGKILL at each of 200 write system calls, 200 flipped bits; about 25 minutes
 	$(BIN)/python -m pytest -m faults_long -rs tests/faults
 
 gate: setup format lint types ## what a commit must pass besides the tests

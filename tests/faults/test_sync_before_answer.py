@@ -50,7 +50,9 @@ def unsynced(node: NodeProcess, trace: Path, prefix: list[str]) -> list[str]:
             node.check_alive()
     node.stop()
     calls = read_calls(trace)
-    return [key for key in load.acknowledged if not was_synced(calls, key, load.dots[key])]
+    failed = [key for key in load.acknowledged if not was_synced(calls, key, load.dots[key])]
+    print(f"{len(failed)} of {len(load.acknowledged)} acknowledged writes without a sync before the answer")
+    return failed
 
 
 def was_synced(calls: list[Call], key: str, dot: str) -> bool:

@@ -22,6 +22,7 @@ def test_after_a_sync_failed_nothing_is_acknowledged_and_a_restart_recovers(
     node.wait_ready()
     with injecting(node, "fdatasync:error=EIO:when=20+"), Load(node, "eio", pause_s=0.001) as load:
         until(lambda: len(load.refused) >= 20, "writes are refused")
+    print(f"{len(load.acknowledged)} acknowledged before the EIO, {len(load.refused)} refused after it")
     problems = [answer.problem for answer in load.refused]
     assert len(load.acknowledged) >= 10
     assert 1 <= problems.count("outcome-unknown") <= load.threads  # those of the batch that failed
@@ -66,6 +67,7 @@ def test_while_a_sync_takes_two_seconds_reads_and_gossip_go_on(make_cluster: Mak
                 assert members(slow)["n2"]["state"] == "alive"
             time.sleep(0.005)
     p99_s = quantiles(took_s, n=100)[98]
+    print(f"{len(took_s)} reads, p99 {p99_s * 1_000:.1f} ms; {number} rumors meanwhile")
     assert 2 <= len(load.acknowledged) <= 14, "the syncs were not slow"
     assert number >= 3
     assert p99_s < 0.05, f"p99 of {len(took_s)} reads is {p99_s * 1_000:.1f} ms"
