@@ -12,15 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from secrets import token_hex
 
 import kvgossip
 
 STOP_TIMEOUT_S = 10.0
 LOG_LINES_SHOWN = 10
+PORTS = range(20_000, 32_000)
 
 
 class ClusterError(Exception):
@@ -187,12 +189,19 @@ class LocalCluster:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Loopback addresses with ports that nobody listened on a moment ago."""
+    """Loopback addresses with ports that nobody had a moment ago.
+
+    They are below those that systems give to outgoing connections: a node that is stopped for a while finds its
+    port free when it starts again.
+    """
+    addresses: list[str] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
+        while len(addresses) < count:
+            bound, port = held.enter_context(socket.socket()), SystemRandom().choice(PORTS)
+            with suppress(OSError):
+                bound.bind(("127.0.0.1", port))
+                addresses.append(f"127.0.0.1:{port}")
+    return addresses
 
 
 def _environment() -> dict[str, str]:
