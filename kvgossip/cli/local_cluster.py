@@ -191,8 +191,8 @@ class LocalCluster:
 def free_addresses(count: int) -> list[str]:
     """Loopback addresses with ports that nobody had a moment ago.
 
-    They are below those that systems give to outgoing connections, so a node that is stopped for a while finds
-    its port free when it starts again.
+    They are below those that systems give to outgoing connections, so a node that is stopped for a while
+    finds its port free when it starts again.
     """
     addresses: list[str] = []
     with ExitStack() as held:
