@@ -1,7 +1,8 @@
 """``kvgossip sim``: run the simulator's seeds, and the mutants that prove that it can fail.
 
 A seed is a whole run: nodes, clients, faults, then a heal. Its line says what happened in it; a failure names
-the promise that was broken, what was seen, and the one command that shows it again.
+the promise that was broken and what was seen, is shrunk to a small part of its seed, and tells the one
+command that shows this again. What happened in all seeds is summed up at the end.
 """
 
 import argparse
@@ -30,6 +31,11 @@ def add_command(commands: Commands) -> None:
     check.add_argument("--seeds", type=int, default=25, metavar="N", help="how many seeds (25)")
     check.add_argument("--first", type=int, default=0, metavar="S", help="the first one (0)")
     check.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
+    check.add_argument(
+        "--windows", type=_numbers, metavar="N,N", help="only these faults of each seed, or none"
+    )
+    check.add_argument("--clients", type=_numbers, metavar="N,N", help="only these clients of each seed")
+    check.add_argument("--writes", type=int, metavar="N", help="so many writes of each client")
     check.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
     check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
     check.set_defaults(run=run_check)
@@ -46,16 +52,18 @@ def add_command(commands: Commands) -> None:
 def run_check(arguments: argparse.Namespace) -> ExitCode:
     if arguments.mutant is not None:
         return _check_mutant(arguments)
-    broken = 0
-    for report in _reports(arguments):
+    import time
+
+    from kvgossip.sim.totals import Totals
+
+    totals, began_s = Totals(), time.monotonic()
+    for report in _with_progress(_reports(arguments), arguments.seeds):
         print(_line(report), flush=True)
+        totals.add(report)
         if report.violation is not None:
-            broken += 1
-            print(f"  {report.violation.promise} is broken: {report.violation.saw}")
-            print(f"  again: kvgossip sim check --first {report.seed} --seeds 1 --trace", flush=True)
-    kept = arguments.seeds - broken
-    print(f"{kept} of {arguments.seeds} seeds kept every promise")
-    return ExitCode.FAILURE if broken else ExitCode.OK
+            _explain(report)
+    print(totals.text(time.monotonic() - began_s))
+    return ExitCode.FAILURE if totals.broken_count else ExitCode.OK
 
 
 def run_mutants(arguments: argparse.Namespace) -> ExitCode:
@@ -84,15 +92,49 @@ def _reports(arguments: argparse.Namespace) -> "Iterator[Report]":
     """In order of seed."""
     from concurrent.futures import ProcessPoolExecutor
 
-    from kvgossip.sim.run import run_seed
+    from kvgossip.sim.run import Case, run_case
 
-    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    cases = [
+        Case(seed, windows=arguments.windows, clients=arguments.clients, writes_each=arguments.writes)
+        for seed in range(arguments.first, arguments.first + arguments.seeds)
+    ]
     if arguments.trace or arguments.jobs <= 1:
-        for seed in seeds:
-            yield run_seed(seed, print if arguments.trace else None)
+        for case in cases:
+            yield run_case(case, print if arguments.trace else None)
         return
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        yield from pool.map(run_seed, seeds)
+        yield from pool.map(run_case, cases)
+
+
+def _with_progress(reports: "Iterator[Report]", count: int) -> "Iterator[Report]":
+    """A bar on stderr, if that is a terminal."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield from reports
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(reports, "seeds", total=count, console=Console(stderr=True))
+
+
+def _explain(report: "Report") -> None:
+    """What broke, and the smallest part of the seed in which it still does."""
+    from kvgossip.sim.shrink import command, shrink
+
+    assert report.violation is not None
+    print(f"  {report.violation.promise} is broken: {report.violation.saw}", flush=True)
+    small = shrink(report)
+    assert small.violation is not None
+    print(f"  again: {command(report.case)}")
+    if small.case != report.case:
+        print(f"  small: {command(small.case)}")
+        print(f"    {small.operation_count} writes, {_faults(small)}: {small.violation.saw}", flush=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return () if text == "none" else tuple(map(int, text.split(",")))
 
 
 def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
@@ -107,6 +149,12 @@ def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
     command += ["--first", str(arguments.first), "--seeds", str(arguments.seeds), "-j", str(arguments.jobs)]
     if arguments.trace:
         command.append("--trace")
+    if arguments.writes is not None:
+        command += ["--writes", str(arguments.writes)]
+    for name in ("windows", "clients"):
+        numbers = getattr(arguments, name)
+        if numbers is not None:
+            command += [f"--{name}", ",".join(map(str, numbers)) or "none"]
     try:
         with mutated_package(find_mutant(arguments.mutant)) as (directory, environment):
             given = {name: text for name, text in environment.items() if not name.startswith(PREFIX)}
@@ -116,15 +164,20 @@ def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _line(report: "Report") -> str:
-    faults = " ".join(f"{fault.value} {count}" for fault, count in report.injected.items())
     state = "ok    " if report.violation is None else "BROKEN"
     return (
-        f"seed {report.seed} {state} {report.node_count} nodes, {report.operation_count} writes"
-        f" ({report.concurrent_count} concurrent, {report.covering_delete_count} deletes of a value,"
-        f" {report.alone_count} on a node alone), {report.read_count} reads; {faults};"
+        f"seed {report.case.seed} {state} {report.node_count} nodes, {report.operation_count} writes"
+        f" ({report.concurrent_count} concurrent, {report.conditional_count} conditional,"
+        f" {report.covering_delete_count} deletes of a value, {report.alone_count} on a node alone,"
+        f" {report.erased_count} erased), {report.read_count} reads,"
+        f" {report.broken_exchange_count} exchanges broken; {_faults(report)};"
         f" {report.simulated_s:.0f} s simulated, converged {report.settled_s:.1f} s after the heal;"
         f" trace {report.trace[:8]}"
     )
+
+
+def _faults(report: "Report") -> str:
+    return " ".join(f"{fault.value} {count}" for fault, count in report.injected.items()) or "no faults"
 
 
 def _mutant_line(caught: "Caught") -> str:

@@ -2,7 +2,8 @@
 
 A put supersedes what the context that its client sent had seen; a delete without a context what its node held
 (the vector in its answer). A sibling may be absent exactly if such a write, of the same key, came after it.
-Of a write whose outcome nobody knows, both must be allowed.
+Of a write whose outcome nobody knows, both must be allowed. And so must be what a copied directory brings
+about until it finds out: a vector with dots of its line covers writes of the other that it never saw.
 """
 
 from kvgossip.model.dot import Dot, VersionVector
@@ -31,23 +32,34 @@ class Causality:
     def __init__(self, history: History, ledger: Ledger) -> None:
         self._history = history
         self._ledger = ledger
+        self._last: dict[tuple[Key, Dot], Operation] = {}
+        """What superseded a dot when that was last asked: mostly it still does."""
 
     def is_lost(self, key: Key, dot: Dot, entry: Entry) -> bool:
         """True if an ``mv`` entry that has seen ``dot`` neither holds it nor what may have superseded it."""
         if not isinstance(entry, MvEntry) or any(sibling.dot == dot for sibling in entry.siblings):
             return False
-        return self._superseder(key, dot, entry.vector) is None
+        return self._superseder(key, dot, entry.vector) is None and not self._ledger.collides(key, dot)
 
     def _superseder(self, key: Key, dot: Dot, vector: VersionVector) -> Operation | None:
+        last = self._last.get((key, dot))
+        if last is not None and self._has_superseded(last, dot, vector):
+            return last
         for operation in self._history.of_key(key):
-            if operation.outcome is Outcome.ACKED:
-                if operation.dot == dot or not vector.covers(operation.dot):
-                    continue
-                if covered_by(operation).covers(dot):
-                    return operation
-            elif operation.outcome is not Outcome.REFUSED and self._may_cover(operation, dot, vector):
+            if operation.context is None and not operation.is_delete:
+                continue  # it supersedes nothing
+            if self._has_superseded(operation, dot, vector):
+                self._last[key, dot] = operation
                 return operation
         return None
+
+    def _has_superseded(self, operation: Operation, dot: Dot, vector: VersionVector) -> bool:
+        if operation.was_answered:
+            if not covered_by(operation).covers(dot):
+                return False
+            names = self._ledger.names(operation)
+            return dot not in names and any(vector.covers(name) for name in names)
+        return operation.outcome is not Outcome.REFUSED and self._may_cover(operation, dot, vector)
 
     def _may_cover(self, operation: Operation, dot: Dot, vector: VersionVector) -> bool:
         """True if a write that is pending or unknown may have superseded ``dot``."""
@@ -61,9 +73,10 @@ class Causality:
             and vector.covers(write.dot)
             and write.vector is not None
             and write.vector.covers(dot)
-            for write in self._ledger.writes.values()
+            for writes in self._ledger.writes.values()
+            for write in writes
             if write.key == operation.key
             and write.value is None
-            and self._ledger.owner(write.dot.replica) == operation.node
-            and self._history.of_dot(write.dot) is None
+            and self._ledger.is_issuer(operation.node, write.dot.replica)
+            and not any(other.node == operation.node for other in self._history.of_dot(write.dot))
         )

@@ -1,8 +1,8 @@
 """The two clocks of one simulated node: each wrong in its own way.
 
 The monotonic clock starts anywhere at each start and runs a little fast or slow; the wall clock is off by an
-offset that may jump, and shows whole ticks only. Coarse ticks make equal stamps common, which a merge must
-break the same way everywhere.
+offset that may jump, and shows whole ticks only. The rate may change: the clock goes on from where it is.
+Coarse ticks make equal stamps common, which a merge must break the same way everywhere.
 """
 
 from dataclasses import dataclass
@@ -22,21 +22,43 @@ class SimClock:
     skew_ppm: int = 0
     wall_offset_ms: int = 0
     wall_tick_ms: int = 1
-    _started_us: int = 0
-    _base_ms: int = 0
+    _since_us: int = 0
+    """The moment of the last change of rate, or of the start."""
+    _base_us: int = 0
+    """What the monotonic clock showed then, in microseconds."""
+    _wall_us: int = 0
+    """What the wall clock showed then, less its offset, since the simulation began."""
 
     def restart(self, now_us: int, base_ms: int) -> None:
         """Begin a start of the node, with a monotonic clock that shows ``base_ms``."""
-        self._started_us = now_us
-        self._base_ms = base_ms
+        self._settle(now_us)
+        self._base_us = base_ms * MS
+
+    def set_rate(self, now_us: int, skew_ppm: int) -> None:
+        """Run faster or slower from now on."""
+        self._settle(now_us)
+        self.skew_ppm = skew_ppm
 
     def read(self, now_us: int) -> Now:
-        rate = _MILLION + self.skew_ppm
-        monotonic_ms = self._base_ms + (now_us - self._started_us) * rate // (_MILLION * MS)
-        wall_ms = EPOCH_MS + self.wall_offset_ms + now_us * rate // (_MILLION * MS)
-        return Now(monotonic_ms, wall_ms - wall_ms % self.wall_tick_ms)
+        passed_us = self._passed_us(now_us)
+        wall_ms = EPOCH_MS + self.wall_offset_ms + (self._wall_us + passed_us) // MS
+        return Now((self._base_us + passed_us) // MS, wall_ms - wall_ms % self.wall_tick_ms)
+
+    def offset_ms(self, now_us: int) -> int:
+        """How far the wall clock is ahead of simulated time."""
+        return self.wall_offset_ms + (self._wall_us + self._passed_us(now_us) - now_us) // MS
 
     def moment_us(self, monotonic_ms: int) -> int:
         """The first simulated moment at which the monotonic clock shows ``monotonic_ms``."""
-        elapsed = (monotonic_ms - self._base_ms) * MS * _MILLION
-        return self._started_us - (-elapsed // (_MILLION + self.skew_ppm))
+        elapsed = (monotonic_ms * MS - self._base_us) * _MILLION
+        return self._since_us - (-elapsed // (_MILLION + self.skew_ppm))
+
+    def _passed_us(self, now_us: int) -> int:
+        """By this clock since the last change."""
+        return (now_us - self._since_us) * (_MILLION + self.skew_ppm) // _MILLION
+
+    def _settle(self, now_us: int) -> None:
+        passed_us = self._passed_us(now_us)
+        self._base_us += passed_us
+        self._wall_us += passed_us
+        self._since_us = now_us

@@ -4,6 +4,7 @@ It stands where the runtime stands on a real machine, with the same duties: one 
 input, a commit is performed by the disk, a frame is carried by the network.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
@@ -14,7 +15,7 @@ from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key
 from kvgossip.node.effects import Commit, Done, Event, Notify, Send, Visible
 from kvgossip.node.replica import Replica
-from kvgossip.sim.checkers.base import Checker, NodeState, Violation
+from kvgossip.sim.checkers.base import Checker, NodeLook, NodeState, Violation
 from kvgossip.sim.connections import Connections
 from kvgossip.sim.fault import Injected
 from kvgossip.sim.frames import read_frame
@@ -28,8 +29,8 @@ from kvgossip.sim.trace import Trace
 from kvgossip.store.base import Batch
 
 ROWS_MAX = 100_000
-IMPOSSIBLE_EVENTS = ("copy-found", "entry-refused", "frame-refused", "row-corrupt", "tree-mended")
-"""No directory is copied here, no peer lies, and no disk rots."""
+IMPOSSIBLE_EVENTS = ("entry-refused", "frame-refused", "row-corrupt", "tree-mended")
+"""No disk rots here; what is refused must have been put into the network before."""
 TIMERS_AT_ONCE_MAX = 100
 """A replica that asks for this many timers without any time passing is in a loop."""
 
@@ -45,19 +46,22 @@ class Cluster:
         self.ledger = Ledger()
         self.checkers: list[Checker] = []
         self.nodes: list[SimNode] = []
+        self.expected: Counter[tuple[str, str]] = Counter()
+        """(node, event): how often it may still be told, because of what was injected."""
         self._network: SimNetwork | None = None
         self._by_address: dict[Address, SimNode] = {}
-        self._connections = Connections(scheduler, self._feed, self._note)
+        self._connections = Connections(scheduler, self.feed, self.note)
         self.requests = Requests(
             scheduler,
             self.history,
             self.ledger,
             self.checkers,
-            feed=self._feed,
-            note=self._note,
+            feed=self.feed,
+            note=self.note,
             is_alone=self._is_alone,
         )
         self._timers_at_once = (0, 0)
+        self._broken_exchange_count = 0
 
     @property
     def network(self) -> SimNetwork:
@@ -69,8 +73,12 @@ class Cluster:
         self._network = network
         self.checkers += checkers
         for node in nodes:
-            self.nodes.append(node)
-            self._by_address[node.address] = node
+            self.add(node)
+
+    def add(self, node: SimNode) -> None:
+        """A node that is new. Start it then."""
+        self.nodes.append(node)
+        self._by_address[node.address] = node
 
     def up_nodes(self) -> list[SimNode]:
         return [node for node in self.nodes if node.is_up]
@@ -80,7 +88,7 @@ class Cluster:
     def start(self, node: SimNode) -> None:
         if node.is_up:
             return
-        self._note(node, f"start {node.start_count + 1}")
+        self.note(node, f"start {node.start_count + 1}")
         if node.start_count:
             rows, clock = self._read_disk(node)
             for checker in self.checkers:
@@ -92,23 +100,24 @@ class Cluster:
     def crash(self, node: SimNode, *, is_power_loss: bool) -> None:
         if not node.is_up:
             return
-        self._note(node, "power loss" if is_power_loss else "crash")
+        self.note(node, "power loss" if is_power_loss else "crash")
+        self._broken_exchange_count += _broken_exchanges(node)
         for operation in node.crash(is_power_loss=is_power_loss):
             self.requests.lose(operation)
 
     def freeze(self, node: SimNode) -> None:
-        self._note(node, "freeze")
+        self.note(node, "freeze")
         node.is_frozen = True
 
     def thaw(self, node: SimNode) -> None:
         """Wake a frozen node: everything that arrived meanwhile comes at once."""
         if not node.is_frozen:
             return
-        self._note(node, f"thaw, {len(node.backlog)} inputs behind")
+        self.note(node, f"thaw, {len(node.backlog)} inputs behind")
         node.is_frozen = False
         backlog, node.backlog = node.backlog, []
         for action in backlog:
-            self._feed(node, action)
+            self.feed(node, action)
         if node.replica is not None:
             self._perform(node, node.replica)
 
@@ -132,7 +141,7 @@ class Cluster:
 
     # -- inputs and effects
 
-    def _feed(self, node: SimNode, action: Input) -> None:
+    def feed(self, node: SimNode, action: Input) -> None:
         if node.replica is None:
             return
         if node.is_frozen:
@@ -153,19 +162,32 @@ class Cluster:
                 case Notify(Visible() as visible):
                     self._show(node, replica, visible)
                 case Notify(Event() as event):
-                    self._note(node, f"event {event.name} {event.fields}")
-                    if event.name in IMPOSSIBLE_EVENTS:
-                        raise Violation("Invariants", f"{node.name}: {event.name} {event.fields}")
+                    self._take_event(node, replica, event)
         self._set_timer(node, replica)
 
+    def _take_event(self, node: SimNode, replica: Replica, event: Event) -> None:
+        self.note(node, f"event {event.name} {event.fields}")
+        name = event.name
+        is_copied = self.ledger.is_copied(node.name)
+        if name == "copy-found":
+            if not is_copied:
+                raise Violation("Invariants", f"{node.name} is no copy, and says so: {event.fields}")
+            self.ledger.note_owner(replica.status().replica, node.name)
+        elif name in IMPOSSIBLE_EVENTS and not (name == "entry-refused" and is_copied):
+            self.expected[node.name, name] -= 1
+            if self.expected[node.name, name] < 0:
+                raise Violation("Invariants", f"{node.name}: {name} {event.fields}")
+        for checker in self.checkers:
+            checker.on_event(node.name, event)
+
     def _show(self, node: SimNode, replica: Replica, visible: Visible) -> None:
-        self._note(node, f"shows {visible.key!r} {' '.join(map(str, visible.dots))}")
+        self.note(node, f"shows {visible.key!r} {' '.join(map(str, visible.dots))}")
         entry = replica.get(visible.key)
         for checker in self.checkers:
             checker.on_read(node.name, visible.key, entry)
 
     def _commit(self, node: SimNode, batch: Batch) -> None:
-        self._note(node, f"commit {len(batch.changes)} rows")
+        self.note(node, f"commit {len(batch.changes)} rows")
         node.disk.commit(batch, partial(self._report, node, node.start_count, batch))
         if node.ambush is not None:
             ambush, node.ambush = node.ambush, None
@@ -183,10 +205,10 @@ class Cluster:
             return
         if error is None:
             node.is_started = True
-            self._feed(node, lambda replica, now: replica.handle_committed(batch, now))
+            self.feed(node, lambda replica, now: replica.handle_committed(batch, now))
         else:
-            self._note(node, f"commit failed: {type(error).__name__}")
-            self._feed(node, lambda replica, now: replica.handle_commit_failed(batch, error, now))
+            self.note(node, f"commit failed: {type(error).__name__}")
+            self.feed(node, lambda replica, now: replica.handle_commit_failed(batch, error, now))
 
     def _set_timer(self, node: SimNode, replica: Replica) -> None:
         deadline_ms = replica.next_deadline_ms()
@@ -237,14 +259,19 @@ class Cluster:
                 return  # a frame of a process that is gone, on a connection that is gone
             self._connections.open(sender, receiver)
         self.trace.note(self.scheduler.now_us, receiver.name, f"receive from {sender.name}", data)
-        self._feed(receiver, lambda replica, now: replica.receive(source, data, now))
+        self.feed(receiver, lambda replica, now: replica.receive(source, data, now))
 
     # -- looking
 
+    @property
+    def broken_exchange_count(self) -> int:
+        """Exchanges that ended half way, of all starts of all nodes."""
+        return self._broken_exchange_count + sum(map(_broken_exchanges, self.nodes))
+
     def states(self) -> list[NodeState]:
-        """What each node answers. All must be up."""
+        """What each node answers."""
         states = []
-        for node in self.nodes:
+        for node in self.up_nodes():
             assert node.replica is not None
             status = node.replica.status()
             rows = {}
@@ -252,14 +279,29 @@ class Cluster:
                 entry = node.replica.get(key)
                 if entry is not None:
                     rows[key] = entry
-            states.append(NodeState(node.name, status.root, status.clock, rows))
+            states.append(NodeState(node.name, status.root, status.clock, rows, status.replica))
         return states
+
+    def looks(self) -> list[NodeLook]:
+        """What each node that is up thinks of its wall clock."""
+        now_us = self.scheduler.now_us
+        found = []
+        for node in self.up_nodes():
+            assert node.replica is not None
+            members = node.replica.members(node.now(now_us))
+            live_count = sum(member.state == "alive" and not member.is_self for member in members)
+            correction_ms = node.replica.status().clock_correction_ms
+            found.append(NodeLook(node.name, node.clock.offset_ms(now_us), correction_ms, live_count))
+        return found
 
     def check_invariants(self) -> None:
         for node in self.up_nodes():
             assert node.replica is not None
             node.replica.check_invariants()
             node.disk.store.check_invariants()
+        looks = self.looks()
+        for checker in self.checkers:
+            checker.on_looked(looks)
 
     def _read_disk(self, node: SimNode) -> tuple[dict[Key, Entry], NodeClock]:
         store = node.disk.store
@@ -268,5 +310,9 @@ class Cluster:
         clock = NodeClock() if data is None else decode_clock(data)
         return {row.key: self.ledger.decode(row.key, row.data) for row in rows}, clock
 
-    def _note(self, node: SimNode, what: str) -> None:
+    def note(self, node: SimNode, what: str) -> None:
         self.trace.note(self.scheduler.now_us, node.name, what)
+
+
+def _broken_exchanges(node: SimNode) -> int:
+    return 0 if node.replica is None else node.replica.status().counters["exchanges_broken"]

@@ -27,6 +27,22 @@ class Fault(Enum):
     SLOW_DISK = "slow-disk"
     CLOCK_JUMP = "clock-jump"
     FREEZE = "freeze"
+    ISOLATE = "isolate"
+    REPLAY = "replay"
+    NARROW = "narrow-link"
+    STRANGE = "strange-version"
+    """Frames of a later version: unknown types, other version bytes, appended fields."""
+    POISON = "poison"
+    """Entries that cannot be decoded."""
+    CLOCK_FAR = "clock-far"
+    """A wall clock that is ten years wrong until somebody sets it right."""
+    CLOCK_DRIFT = "clock-drift"
+    MASS_RESTART = "mass-restart"
+    WIPE = "wipe"
+    RESTORE = "restore"
+    CLONE = "clone"
+    LEAVE = "leave"
+    JOIN = "join"
 
 
 Injected = Counter[Fault]

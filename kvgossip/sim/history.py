@@ -2,7 +2,8 @@
 
 What a client knows of a write is its answer: *acknowledged* (it must survive), *refused* (it must never be
 seen), or *unknown* (the node died, or its disk did: it may have happened or not). Checkers judge by this, so
-bodies are unique: a value names the operation that wrote it.
+bodies are unique: a value names the operation that wrote it. An acknowledged write is *erased* if an operator
+replaced the last disk that held it: it may be seen again (from a backup, or a frame under way), or never.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.model.stamp import Stamp
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Refusal, Refused, Written
+from kvgossip.node.effects import Condition, Refusal, Refused, Written
 
 
 class Outcome(Enum):
@@ -24,6 +25,7 @@ class Outcome(Enum):
     ACKED = "acknowledged"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    ERASED = "erased"
 
 
 @dataclass(slots=True, eq=False)
@@ -39,10 +41,12 @@ class Operation:
     before: Entry | None
     """What a read at the same node showed at the moment of the call."""
     invoked_us: int
+    condition: Condition | None = None
+    """What the client demanded of the version that it replaces."""
     outcome: Outcome = Outcome.PENDING
     answered_us: int | None = None
     written: Written | None = None
-    """The answer, if ``outcome`` is ``ACKED``."""
+    """The answer, if ``outcome`` is ``ACKED`` or ``ERASED``."""
     refusal: Refusal | None = None
     is_excused: bool = False
     """Its node was down, frozen, starting, or had a bad disk while it waited."""
@@ -52,6 +56,11 @@ class Operation:
     @property
     def is_delete(self) -> bool:
         return self.value is None
+
+    @property
+    def was_answered(self) -> bool:
+        """True if a client was told that it is done, even if it was erased since."""
+        return self.written is not None
 
     @property
     def dot(self) -> Dot:
@@ -76,7 +85,7 @@ class History:
         self.operations: list[Operation] = []
         self.read_count = 0
         self._by_key: defaultdict[Key, list[Operation]] = defaultdict(list)
-        self._by_dot: dict[Dot, Operation] = {}
+        self._by_dot: defaultdict[Dot, list[Operation]] = defaultdict(list)
         self._by_body: dict[bytes, Operation] = {}
 
     def invoke(
@@ -88,8 +97,9 @@ class History:
         context: VersionVector | None,
         before: Entry | None,
         now_us: int,
+        condition: Condition | None = None,
     ) -> Operation:
-        operation = Operation(len(self.operations), node, key, value, context, before, now_us)
+        operation = Operation(len(self.operations), node, key, value, context, before, now_us, condition)
         self.operations.append(operation)
         self._by_key[key].append(operation)
         if value is not None:
@@ -101,7 +111,7 @@ class History:
         operation.outcome = Outcome.ACKED
         operation.answered_us = now_us
         operation.written = written
-        self._by_dot[written.dot] = operation
+        self._by_dot[written.dot].append(operation)
 
     def refuse(self, operation: Operation, refused: Refused, now_us: int) -> None:
         is_known = refused.reason is not Refusal.OUTCOME_UNKNOWN
@@ -113,13 +123,17 @@ class History:
         """The node is gone before it answered."""
         operation.outcome = Outcome.UNKNOWN
 
+    def erase(self, operation: Operation) -> None:
+        """The last disk that held it is gone."""
+        operation.outcome = Outcome.ERASED
+
     def of_key(self, key: Key) -> list[Operation]:
         """In order of invocation."""
         return self._by_key.get(key, [])
 
-    def of_dot(self, dot: Dot) -> Operation | None:
-        """The acknowledged operation that was given ``dot``."""
-        return self._by_dot.get(dot)
+    def of_dot(self, dot: Dot) -> list[Operation]:
+        """The answered operations that were given ``dot``: one, unless a copied directory issued it again."""
+        return self._by_dot.get(dot, [])
 
     def of_body(self, body: bytes) -> Operation | None:
         return self._by_body.get(body)

@@ -190,6 +190,49 @@ MUTANTS: tuple[Mutant, ...] = (
         "        for ticket, result in staged.results if self._exchanges.schedule._targets else ():\n",
         "AvailableAlone",
     ),
+    Mutant(
+        "copy-keeps-its-id",
+        "node/copy_watch.py",
+        "        if self._admission.is_closed or self._reissue is not None:\n",
+        "        if True:\n",
+        "CopiesFindOut",
+    ),
+    Mutant(
+        "reissue-forgets-what-is-staged",
+        "node/copies.py",
+        "for key in staging.staged_keys():",
+        "for key in staging.staged_keys()[:0]:",
+        "CopiesFindOut",
+    ),
+    Mutant(
+        "reissue-forgets-stamps",
+        "node/copies.py",
+        "renewed = replace(entry, dot=self._staging.next_dot())",
+        "renewed = replace(entry, dot=self._staging.next_dot(), stamp=entry.stamp + 1)",
+        "DurableBeforeSeen",
+    ),
+    Mutant(
+        "clock-of-the-only-other-node-adopted",
+        "protocol/clock_offsets.py",
+        "VOTERS_MIN = 3",
+        "VOTERS_MIN = 2",
+        "WrongClocksAreCorrected",
+    ),
+    Mutant(
+        "wrong-clock-never-corrected",
+        "protocol/clock_offsets.py",
+        "self.correction_ms = median if is_off else 0",
+        "self.correction_ms = 0",
+        "WrongClocksAreCorrected",
+    ),
+    Mutant(
+        "precondition-decided-on-committed-rows",
+        "node/local_writes.py",
+        "        etag = None if current is None else _etag_of(digest_seed, key, current)\n",
+        "        held = staging._store.get(key)\n"
+        "        etag = None if held is None else format_etag(entry_digest(digest_seed, key, held))\n",
+        "PreconditionsHold",
+    ),
 )
 
 

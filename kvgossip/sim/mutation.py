@@ -23,7 +23,7 @@ from kvgossip.sim.run import run_seed
 
 PACKAGE = Path(kvgossip.__file__).parent
 SEEDS_MAX = 100
-MUTANT_S_MAX = 900
+MUTANT_S_MAX = 1_800
 
 
 class MutantError(KvGossipError):

@@ -2,9 +2,11 @@
 
 Frames on a link arrive in order, as on a connection, unless they are reordered on purpose. A *cut* link
 drops everything silently, also what was on its way, as an iptables DROP does; cuts overlap, so each is
-counted and undone by itself.
+counted and undone by itself. A *narrow* network carries so many bytes a second on each link and drops what
+would wait too long.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +20,12 @@ Link = tuple[Address, Address]
 """(from, to): one direction."""
 Deliver = Callable[[Address, Address, bytes], None]
 
+PAST_MAX = 1_000
+"""Frames kept for replay."""
+QUEUE_US = 4_000 * MS
+"""How long a frame may wait for a narrow link."""
+STRANGE_FRAMES = (b"\x01\x92\x7b\xc0", b"\x02\x92\x01\xc0", b"\x01\x93\xcc\xc8\x01\x90")
+"""Message types 123 and 200 of this wire version, and a message of version 2."""
 LATE_US = 5_000 * MS
 """How late the second copy of a frame can come: long after the exchange or the start that it belonged to."""
 
@@ -33,6 +41,11 @@ class Quality:
     tail: float = 0.0
     """The share of frames that take up to ``tail_us`` longer."""
     tail_us: int = 2_000 * MS
+    replay: float = 0.0
+    """The share of frames that bring another one along, of this run's past."""
+    appended: float = 0.0
+    """The share of messages with a field more than this version knows."""
+    bytes_per_s: int | None = None
 
 
 class SimNetwork:
@@ -48,6 +61,9 @@ class SimNetwork:
         self._injected = injected
         self._cuts: dict[Link, list[Fault]] = {}
         self._last_us: dict[Link, int] = {}
+        self._free_us: dict[Link, int] = {}
+        """When a narrow link has carried what it was given."""
+        self._past: deque[tuple[Address, Address, bytes]] = deque(maxlen=PAST_MAX)
 
     def send(self, source: Address, target: Address, data: bytes) -> bool:
         """Take a frame. False if it was dropped at a cut (the sender is not told in real life either)."""
@@ -59,7 +75,15 @@ class SimNetwork:
         if quality.loss and rng.random() < quality.loss:
             self._injected[Fault.LOSS] += 1
             return True
+        if quality.bytes_per_s is not None and self._is_overflowing((source, target), len(data)):
+            return False
+        if quality.appended and rng.random() < quality.appended and 0x90 <= data[1] < 0x9F:
+            self._injected[Fault.STRANGE] += 1
+            data = data[:1] + bytes([data[1] + 1]) + data[2:] + b"\xc0"
         self._carry(source, target, data, self._arrival_us((source, target)))
+        self._past.append((source, target, data))
+        if quality.replay and rng.random() < quality.replay:
+            self._replay()
         if quality.duplication and rng.random() < quality.duplication:
             self._injected[Fault.DUPLICATION] += 1
             late_us = LATE_US if rng.random() < 0.1 else 200 * MS
@@ -81,9 +105,32 @@ class SimNetwork:
     def is_cut(self, source: Address, target: Address) -> bool:
         return (source, target) in self._cuts
 
+    def forge(self, source: Address, target: Address, data: bytes, fault: Fault) -> None:
+        """Let a frame arrive that nobody sent."""
+        if not self._is_dropped(source, target):
+            self._injected[fault] += 1
+            self._carry(source, target, data, self._arrival_us((source, target)))
+
+    def _replay(self) -> None:
+        source, target, data = self._rng.choice(self._past)
+        if not self._is_dropped(source, target):
+            self._injected[Fault.REPLAY] += 1
+            self._carry(source, target, data, self._scheduler.now_us + self._rng.randrange(2 * MS))
+
+    def _is_overflowing(self, link: Link, size: int) -> bool:
+        """Put a frame into the queue of a narrow link; True if there is no room for it."""
+        assert self.quality.bytes_per_s is not None
+        now_us = self._scheduler.now_us
+        begins_us = max(now_us, self._free_us.get(link, 0))
+        self._injected[Fault.NARROW] += begins_us > now_us
+        if begins_us - now_us > QUEUE_US:
+            return True
+        self._free_us[link] = begins_us + size * 1_000_000 // self.quality.bytes_per_s
+        return False
+
     def _arrival_us(self, link: Link) -> int:
         quality, rng = self.quality, self._rng
-        at_us = self._scheduler.now_us + rng.randrange(*quality.delay_us)
+        at_us = max(self._scheduler.now_us, self._free_us.get(link, 0)) + rng.randrange(*quality.delay_us)
         if quality.tail and rng.random() < quality.tail:
             self._injected[Fault.DELAY] += 1
             at_us += rng.randrange(quality.tail_us)

@@ -9,6 +9,7 @@ from kvgossip.model.entry import Entry
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.stamp import Stamp
 from kvgossip.model.value import Value
+from kvgossip.sim.ledger import Ledger
 
 Rank = tuple[int, int, bool, bytes, str, int, int]
 
@@ -26,6 +27,15 @@ def entry_rank(entry: KvEntry) -> Rank:
 def went_down(old: Entry | None, new: KvEntry) -> bool:
     """True if a row of a ``kv`` key was replaced by a lesser one."""
     return isinstance(old, KvEntry) and entry_rank(new) < entry_rank(old)
+
+
+def is_reissue(ledger: Ledger, old: Entry | None, new: KvEntry) -> bool:
+    """True if a copied directory has issued a ``kv`` write again: another dot, the same stamp and value."""
+    return (
+        isinstance(old, KvEntry)
+        and (old.stamp, old.value) == (new.stamp, new.value)
+        and ledger.is_disputed(old.dot)
+    )
 
 
 def holds_or_supersedes(entry: Entry | None, dot: Dot, stamp: Stamp, value: Value | None) -> bool:

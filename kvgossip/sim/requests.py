@@ -7,7 +7,8 @@ from kvgossip.model.dot import VersionVector
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Done, Now, Refused, Ticket, Written
+from kvgossip.node.effects import Condition, Done, Left, Now, Refused, Ticket, Written
+from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.node.replica import Replica
 from kvgossip.node.status import Checked
 from kvgossip.sim.checkers.base import Checker
@@ -19,6 +20,7 @@ from kvgossip.sim.scheduler import Scheduler
 
 OnAnswer = Callable[[Operation], None]
 OnChecked = Callable[[Checked], None]
+OnLeft = Callable[[Left], None]
 
 
 class Requests:
@@ -45,10 +47,18 @@ class Requests:
         self._note = note
         self._is_alone = is_alone
         self._answers: dict[int, OnAnswer] = {}
-        self._checks: dict[Ticket, OnChecked] = {}
+        self._checks: dict[tuple[SimNode, Ticket], OnChecked] = {}
+        self._leaves: dict[tuple[SimNode, Ticket], OnLeft] = {}
 
     def write(
-        self, node: SimNode, key: Key, value: Value | None, context: VersionVector | None, on_answer: OnAnswer
+        self,
+        node: SimNode,
+        key: Key,
+        value: Value | None,
+        context: VersionVector | None,
+        on_answer: OnAnswer,
+        *,
+        condition: Condition | None = None,
     ) -> Operation:
         """Ask a node that is up for a put, or a delete if ``value`` is None. ``on_answer`` is called once."""
         assert node.replica is not None
@@ -60,6 +70,7 @@ class Requests:
             context=context,
             before=None if node.is_frozen else node.replica.get(key),
             now_us=now_us,
+            condition=condition,
         )
         operation.is_excused = now_us < node.excused_until_us or not node.is_started
         operation.is_alone = self._is_alone(node)
@@ -69,30 +80,39 @@ class Requests:
         self._feed(node, partial(self._invoke, node, operation))
         return operation
 
-    def read(self, node: SimNode, key: Key) -> Entry | None:
-        """Read at a node that is up and not frozen."""
+    def read(self, node: SimNode, key: Key) -> tuple[Entry | None, str]:
+        """Read at a node that is up and not frozen: the entry and its version."""
         assert node.replica is not None
-        entry = node.replica.get(key)
+        found = node.replica.read(key)
+        entry, etag = (None, "") if found is None else found
         self._history.read_count += 1
         self._note(node, f"read {key!r} {entry is not None}")
         for checker in self._checkers:
             checker.on_read(node.name, key, entry)
-        return entry
+        return entry, etag
 
     def check(self, node: SimNode, on_checked: OnChecked) -> None:
         """Ask a node that is up whether the cluster has converged, as an operator would."""
-        self._feed(node, lambda replica, now: self._invoke_check(replica, now, on_checked))
+        self._feed(node, partial(self._invoke_check, node, on_checked))
+
+    def leave(self, node: SimNode, on_left: OnLeft) -> None:
+        """Ask a node that is up to leave the cluster."""
+        self._feed(node, partial(self._invoke_leave, node, on_left))
 
     def answer(self, node: SimNode, done: Done) -> None:
         """A node has answered."""
         if isinstance(done.result, Checked):
-            self._checks.pop(done.ticket)(done.result)
+            self._checks.pop((node, done.ticket))(done.result)
+            return
+        if isinstance(done.result, Left):
+            self._scheduler.after(0, partial(self._leaves.pop((node, done.ticket)), done.result))
             return
         operation = node.tickets.pop(done.ticket)
         del node.asked[operation.number]
         match done.result:
             case Written() as written:
                 self._history.acknowledge(operation, written, self._scheduler.now_us)
+                self._ledger.disks[node.name].acked.add(operation.number)
                 self._count_concurrent(operation)
                 for checker in self._checkers:
                     checker.on_acked(operation)
@@ -109,14 +129,19 @@ class Requests:
         self._tell_client(operation)
 
     def _invoke(self, node: SimNode, operation: Operation, replica: Replica, now: Now) -> None:
+        key, context = operation.key, operation.context
+        condition = operation.condition or NO_CONDITION
         if operation.value is None:
-            ticket = replica.delete(operation.key, now, context=operation.context)
+            ticket = replica.delete(key, now, context=context, condition=condition)
         else:
-            ticket = replica.put(operation.key, operation.value, now, context=operation.context)
+            ticket = replica.put(key, operation.value, now, context=context, condition=condition)
         node.tickets[ticket] = operation
 
-    def _invoke_check(self, replica: Replica, now: Now, on_checked: OnChecked) -> None:
-        self._checks[replica.check(now)] = on_checked
+    def _invoke_check(self, node: SimNode, on_checked: OnChecked, replica: Replica, now: Now) -> None:
+        self._checks[node, replica.check(now)] = on_checked
+
+    def _invoke_leave(self, node: SimNode, on_left: OnLeft, replica: Replica, now: Now) -> None:
+        self._leaves[node, replica.leave(now)] = on_left
 
     def _tell_client(self, operation: Operation) -> None:
         on_answer = self._answers.pop(operation.number)

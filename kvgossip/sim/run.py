@@ -1,8 +1,9 @@
 """One run of one seed: a cluster, clients and faults; then everything is healed and must come right.
 
 The seed draws all of it: how many nodes, their clocks and their tuning, the keys, the clients and the faults.
-Small limits are as likely as real ones, because at thirty keys only they reach the deep parts of the tree and
-the chunked transfers.
+Small limits are as likely as real ones, because at fifty keys only they reach the deep parts of the tree and
+the chunked transfers. A ``Case`` is a seed, or a part of it: fewer faults, clients or writes, for a failure
+that is to be looked at.
 """
 
 import traceback
@@ -22,22 +23,28 @@ from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.available_alone import AvailableAlone
 from kvgossip.sim.checkers.base import Checker, Violation
 from kvgossip.sim.checkers.convergence import Convergence
+from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
 from kvgossip.sim.checkers.durable_before_seen import DurableBeforeSeen
 from kvgossip.sim.checkers.no_resurrection import NoResurrection
 from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
+from kvgossip.sim.checkers.preconditions_hold import PreconditionsHold
 from kvgossip.sim.checkers.siblings_kept import SiblingsKept
 from kvgossip.sim.checkers.writes_supersede import WritesSupersede
+from kvgossip.sim.checkers.wrong_clocks_are_corrected import WrongClocksAreCorrected
 from kvgossip.sim.clock import SimClock
 from kvgossip.sim.cluster import Cluster
 from kvgossip.sim.disk import SimDisk
+from kvgossip.sim.disk_view import DiskView
 from kvgossip.sim.fault import Fault, Injected
-from kvgossip.sim.faults import Faults, draw_kinds
-from kvgossip.sim.history import Operation
+from kvgossip.sim.faults import Faults, Window, draw_kinds, draw_windows
+from kvgossip.sim.history import Operation, Outcome
 from kvgossip.sim.network import SimNetwork
 from kvgossip.sim.node import SimNode
+from kvgossip.sim.operator import Operator
 from kvgossip.sim.scheduler import MS, SECOND, Scheduler
+from kvgossip.sim.storms import RUN_US, WORK_US, draw_storms
 from kvgossip.sim.trace import Trace
-from kvgossip.sim.workload import Workload, make_keys
+from kvgossip.sim.workload import Workload, draw_habits, make_keys
 from kvgossip.store.memory import MemoryStore
 
 CHECKERS: tuple[type[Checker], ...] = (
@@ -49,34 +56,61 @@ CHECKERS: tuple[type[Checker], ...] = (
     WritesSupersede,
     NodeClockIsHonest,
     AvailableAlone,
+    PreconditionsHold,
+    CopiesFindOut,
+    WrongClocksAreCorrected,
 )
 
+NODE_COUNTS = (3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 7, 9, 14)
+"""Small clusters find as much as large ones, in a fraction of the time."""
+WRITES_MIN = 500
 FAULT_KINDS_MIN = 3
 WORK_US_MAX = 300 * SECOND
-SETTLE_US_MAX = 90 * SECOND
-"""Nine default exchange periods."""
+SETTLE_US_MAX = 120 * SECOND
+"""Twelve default exchange periods."""
 QUIET_US = 2 * SECOND
 """How long the state must stay as it is once it has converged."""
 CHECK_US_MAX = 3 * SECOND
 STEP_US = 250 * MS
-INVARIANTS_US = 2 * SECOND
+INVARIANTS_US = 5 * SECOND
 """How often every node and its tree are recounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A seed, and what of it is run: None is all. Windows and clients by their numbers."""
+
+    seed: int
+    windows: tuple[int, ...] | None = None
+    clients: tuple[int, ...] | None = None
+    writes_each: int | None = None
+    nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a run was, and how it ended. ``violation`` is None if every promise held."""
 
-    seed: int
+    case: Case
+    windows: tuple[Window, ...]
+    """The faults that were scheduled."""
+    client_count: int
+    writes_each: int
     node_count: int
+    """Those that joined while it ran among them."""
     key_count: int
     operation_count: int
+    conditional_count: int
     read_count: int
     concurrent_count: int
     covering_delete_count: int
     """Acknowledged deletes that covered a live value."""
     alone_count: int
     """Writes acknowledged by nodes that could reach nobody."""
+    erased_count: int
+    """Acknowledged writes that an operator deleted with the last disk that held them."""
+    broken_exchange_count: int
+    """Exchanges that ended half way."""
     injected: dict[Fault, int]
     event_count: int
     simulated_s: float
@@ -88,31 +122,53 @@ class Report:
 
 def run_seed(seed: int, write_trace: Callable[[str], None] | None = None) -> Report:
     """Run a seed to its end or to the first broken promise."""
-    return Simulation(seed, write_trace).run()
+    return run_case(Case(seed), write_trace)
+
+
+def run_case(case: Case, write_trace: Callable[[str], None] | None = None) -> Report:
+    """Run a part of a seed."""
+    return Simulation(case, write_trace).run()
 
 
 class Simulation:
-    """A seed, drawn and ready to run."""
+    """A case, drawn and ready to run."""
 
-    def __init__(self, seed: int, write_trace: Callable[[str], None] | None) -> None:
-        self._seed = seed
+    def __init__(self, case: Case, write_trace: Callable[[str], None] | None = None) -> None:
+        self._case = case
         self._scheduler = Scheduler()
         self._trace = Trace(write_trace)
         self._injected: Injected = Injected()
         rng = self._rng("shape")
-        self._cluster = Cluster(self._scheduler, self._trace, self._injected)
-        network = SimNetwork(self._scheduler, self._rng("network"), self._cluster.deliver, self._injected)
-        checkers = [checker(self._cluster.history, self._cluster.ledger) for checker in CHECKERS]
-        self._cluster.build(network, self._make_nodes(rng, rng.randrange(3, 8)), checkers)
+        self.cluster = Cluster(self._scheduler, self._trace, self._injected)
+        self._secret = ClusterSecret.derive("simulated", b"a secret of the simulator")
+        count = rng.choice(NODE_COUNTS)
+        self._seeds = [_address(i) for i in range(2)]
+        self._tuning = _draw_tuning(rng)
+        self._wall_tick_ms = rng.choice((1, 16, 1_000))
+        network = SimNetwork(self._scheduler, self._rng("network"), self.cluster.deliver, self._injected)
+        checkers = [checker(self.cluster.history, self.cluster.ledger) for checker in CHECKERS]
+        self.cluster.build(network, (), checkers)
+        for _ in range(case.nodes or count):
+            self.cluster.add(self._make_node(None))
+        self._storms = draw_storms(self._rng("storms"))
+        client_count = rng.randrange(4, 9)
+        clients = tuple(range(client_count)) if case.clients is None else case.clients
+        drawn = -(-WRITES_MIN // client_count) + rng.randrange(20)
+        self._writes_each = drawn if case.writes_each is None else case.writes_each
+        self._clients = clients
         self._workload = Workload(
-            self._cluster,
-            self._rng("workload"),
-            keys=make_keys(rng.choice((4, 8, 16, 30))),
-            client_count=rng.randrange(4, 9),
-            operation_count=rng.randrange(300, 400),
-            pause_ms=rng.choice((100, 200, 400)),
+            self.cluster,
+            self._rng,
+            draw_habits(rng),
+            keys=make_keys(rng.choice((4, 8, 16, 30, 50))),
+            clients=clients,
+            writes_each=self._writes_each,
+            storms=self._storms,
         )
-        self._faults = Faults(self._cluster, self._rng("faults"), draw_kinds(self._rng("kinds")))
+        windows = draw_windows(self._rng("faults"), draw_kinds(self._rng("kinds")), self._storms)
+        self._windows = tuple(w for w in windows if case.windows is None or w.number in case.windows)
+        self.operator = Operator(self.cluster, self._make_node)
+        self._faults = Faults(self.cluster, self.operator, self._windows, self._rng)
         self._healed_us = 0
         self._settled_us = 0
 
@@ -129,37 +185,33 @@ class Simulation:
 
     def _rng(self, purpose: str) -> Random:
         """A source of luck of its own for each purpose: more draws of one do not change another."""
-        return Random(f"{self._seed} {purpose}")
+        return Random(f"{self._case.seed} {purpose}")
 
-    def _make_nodes(self, rng: Random, count: int) -> list[SimNode]:
-        addresses = [Address(f"node{i}:7701") for i in range(count)]
-        secret = ClusterSecret.derive("simulated", b"a secret of the simulator")
-        tuning = _draw_tuning(rng)
-        wall_tick_ms = rng.choice((1, 16, 1_000))
-        nodes = []
-        for i, address in enumerate(addresses):
-            name = f"n{i}"
-            self._cluster.ledger.add_node(name)
-            disk = SimDisk(
-                MemoryStore(secret.digest_seed),
-                self._scheduler,
-                self._rng(f"disk {i}"),
-                self._injected,
-                partial(self._cluster.note_durable, name),
-            )
-            clock = SimClock(rng.randrange(-200, 201), rng.randrange(-20, 21), wall_tick_ms)
-            seeds = tuple(other for other in addresses[:2] if other != address)
-            nodes.append(SimNode(name, address, seeds, tuning, secret, clock, disk, self._rng(f"node {i}")))
-        return nodes
+    def _make_node(self, view: DiskView | None) -> SimNode:
+        """The next node, told to the ledger with what its disk holds."""
+        i = len(self.cluster.nodes)
+        name, rng = f"n{i}", self._rng(f"shape of node {i}")
+        self.cluster.ledger.add_node(name, view)
+        disk = SimDisk(
+            MemoryStore(self._secret.digest_seed),
+            self._scheduler,
+            self._rng(f"disk {i}"),
+            self._injected,
+            partial(self.cluster.note_durable, name),
+        )
+        clock = SimClock(rng.randrange(-200, 201), rng.randrange(-20, 21), self._wall_tick_ms)
+        address = _address(i)
+        seeds = tuple(other for other in self._seeds if other != address)
+        return SimNode(name, address, seeds, self._tuning, self._secret, clock, disk, self._rng(f"node {i}"))
 
     def _work(self) -> None:
         """Start the nodes; let the clients and the faults have their way."""
         rng = self._rng("start")
-        for node in self._cluster.nodes:
-            self._scheduler.at(rng.randrange(500 * MS), partial(self._cluster.start, node))
-        self._scheduler.at(600 * MS, self._workload.start)
-        self._faults.schedule(1 * SECOND, 10 * SECOND)
-        while not self._workload.is_done:
+        for node in self.cluster.nodes:
+            self._scheduler.at(rng.randrange(500 * MS), partial(self.cluster.start, node))
+        self._workload.start()
+        self._faults.schedule()
+        while self._scheduler.now_us < WORK_US or not self._workload.is_done:
             self._step()
             if self._scheduler.now_us > WORK_US_MAX:
                 raise Violation("AvailableAlone", "the clients did not come to an end")
@@ -172,49 +224,64 @@ class Simulation:
             self._step()
         self._settled_us = self._scheduler.now_us
         self._trace.note(self._settled_us, "world", "settled")
-        self._scheduler.run_until(self._settled_us + QUIET_US)
+        self._scheduler.run_until(max(self._settled_us + QUIET_US, RUN_US))
         self._judge()
         kinds = [fault for fault, count in self._injected.items() if count]
-        if len(kinds) < FAULT_KINDS_MIN:
+        if self._case == Case(self._case.seed) and len(kinds) < FAULT_KINDS_MIN:
             raise Violation("Faults", f"only {len(kinds)} kinds of fault took effect: {kinds}")
 
     def _judge(self) -> None:
         """Every checker's last word, and what an operator is told."""
-        states = self._cluster.states()
-        for checker in self._cluster.checkers:
+        self.cluster.check_invariants()
+        states = self.cluster.states()
+        for checker in self.cluster.checkers:
             checker.on_settled(states)
-        self._cluster.check_invariants()
         answers: list[Checked] = []
-        self._cluster.requests.check(self._cluster.nodes[0], answers.append)
+        self.cluster.requests.check(self.cluster.nodes[0], answers.append)
         self._scheduler.run_until(self._scheduler.now_us + CHECK_US_MAX)
-        if not answers or not answers[0].converged:
+        if not answers or not self._is_good(answers[0]):
             raise Violation("Convergence", f"all nodes hold the same, but a check says: {answers}")
+
+    def _is_good(self, checked: Checked) -> bool:
+        """All replicas that there are have answered, with one root."""
+        live = {state.replica for state in self.cluster.states()}
+        roots = {answer.root for answer in checked.members if answer.replica in live}
+        return (
+            live <= {answer.replica for answer in checked.members} and len(roots) == 1 and None not in roots
+        )
 
     def _step(self) -> None:
         before_us = self._scheduler.now_us
         self._scheduler.run_until(before_us + STEP_US)
         if before_us // INVARIANTS_US != self._scheduler.now_us // INVARIANTS_US:
-            self._cluster.check_invariants()
+            self.cluster.check_invariants()
 
     def _has_converged(self) -> bool:
-        statuses = [node.replica.status() for node in self._cluster.nodes if node.replica is not None]
+        statuses = [node.replica.status() for node in self.cluster.nodes if node.replica is not None]
         first = statuses[0]
-        return first.clock.hole_count() == 0 and all(
+        return not self.cluster.ledger.holes(first.clock) and all(
             status.root == first.root and status.clock == first.clock and status.is_started
             for status in statuses
         )
 
     def _report(self, violation: Violation | None) -> Report:
-        acked = self._cluster.history.acked()
+        history = self.cluster.history
+        acked = history.acked()
         return Report(
-            seed=self._seed,
-            node_count=len(self._cluster.nodes),
-            key_count=len(self._cluster.history.all_keys()),
-            operation_count=len(self._cluster.history.operations),
-            read_count=self._cluster.history.read_count,
-            concurrent_count=self._cluster.requests.concurrent_count,
+            case=self._case,
+            windows=self._windows,
+            client_count=len(self._clients),
+            writes_each=self._writes_each,
+            node_count=len(self.cluster.nodes),
+            key_count=len(history.all_keys()),
+            operation_count=len(history.operations),
+            conditional_count=sum(operation.condition is not None for operation in acked),
+            read_count=history.read_count,
+            concurrent_count=self.cluster.requests.concurrent_count,
             covering_delete_count=sum(_covers_a_value(operation) for operation in acked),
             alone_count=sum(operation.is_alone for operation in acked),
+            erased_count=sum(operation.outcome is Outcome.ERASED for operation in history.operations),
+            broken_exchange_count=self.cluster.broken_exchange_count,
             injected={fault: self._injected[fault] for fault in Fault if self._injected[fault]},
             event_count=self._scheduler.event_count,
             simulated_s=self._scheduler.now_us / SECOND,
@@ -222,6 +289,10 @@ class Simulation:
             trace=self._trace.digest(),
             violation=violation,
         )
+
+
+def _address(number: int) -> Address:
+    return Address(f"node{number}:7701")
 
 
 def _draw_tuning(rng: Random) -> Tuning:

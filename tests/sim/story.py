@@ -72,8 +72,11 @@ class Story:
             node=f"n{node}", key=key, value=value, context=context, before=before, now_us=self.now_us
         )
 
-    def disk(self, node: int, rows: dict[Key, Entry], *dots: Dot) -> None:
-        """A batch of ``rows`` becomes durable; from now on the clock covers ``dots`` as well."""
+    def disk(self, node: int, rows: dict[Key, Entry], *dots: Dot, without: Dot | None = None) -> None:
+        """A batch of ``rows`` becomes durable; from now on the clock covers ``dots`` as well.
+
+        ``without``: it gives this dot up, and all later ones of its replica.
+        """
         disk = self.ledger.disks[f"n{node}"]
         batch = Batch()
         for key, entry in rows.items():
@@ -81,12 +84,16 @@ class Story:
             old = disk.rows.get(key)
             old_digest = None if old is None else entry_digest(0, key, encode_entry(old))
             batch.changes.append(Change(key, key_hash(0, key), entry_digest(0, key, data), data, old_digest))
-        batch.meta[CLOCK_RECORD] = encode_clock(disk.clock.with_dots(dots))
+        kept = (
+            disk.clock if without is None else disk.clock.without(without.replica, above=without.counter - 1)
+        )
+        batch.meta[CLOCK_RECORD] = encode_clock(kept.with_dots(dots))
         self.checker.on_durable(self.ledger.apply(f"n{node}", batch))
 
     def ack(self, operation: Operation, where: Dot, stamp: int, context: VersionVector | None = None) -> None:
         written = Written(where, Stamp(stamp), "", created=False, context=context)
         self.history.acknowledge(operation, written, self.now_us)
+        self.ledger.disks[operation.node].acked.add(operation.number)
         self.checker.on_acked(operation)
 
     def refuse(self, operation: Operation, reason: Refusal) -> None:
@@ -117,7 +124,8 @@ class Story:
         states = []
         for node in nodes:
             disk = self.ledger.disks[f"n{node}"]
-            states.append(NodeState(f"n{node}", f"{disk.root:032x}", disk.clock, dict(disk.rows)))
+            rows, replica = dict(disk.rows), disk.replica or ReplicaId(0)
+            states.append(NodeState(f"n{node}", f"{disk.root:032x}", disk.clock, rows, replica))
         self.checker.on_settled(states)
 
     def restart(self, node: int, rows: dict[Key, Entry] | None = None) -> None:

@@ -6,17 +6,20 @@ from contextlib import contextmanager
 import pytest
 
 from kvgossip.model.encoding import encode_clock
-from kvgossip.node.effects import Refusal
+from kvgossip.node.effects import Condition, Refusal
 from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.available_alone import AvailableAlone
-from kvgossip.sim.checkers.base import Violation
+from kvgossip.sim.checkers.base import NodeLook, Violation
 from kvgossip.sim.checkers.convergence import Convergence
 from kvgossip.sim.checkers.durable_before_seen import DurableBeforeSeen
 from kvgossip.sim.checkers.no_resurrection import NoResurrection
 from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
+from kvgossip.sim.checkers.preconditions_hold import PreconditionsHold
 from kvgossip.sim.checkers.siblings_kept import SiblingsKept
 from kvgossip.sim.checkers.writes_supersede import WritesSupersede
+from kvgossip.sim.checkers.wrong_clocks_are_corrected import WrongClocksAreCorrected
 from kvgossip.sim.frames import Told
+from kvgossip.sim.history import Operation
 from kvgossip.sim.ledger import CLOCK_RECORD
 from kvgossip.sim.scheduler import SECOND
 from kvgossip.store.base import Batch
@@ -417,3 +420,60 @@ def test_a_write_that_is_never_answered_is_broken() -> None:
     story.invoke(1, KV, b"a")
     with broken("AvailableAlone"):
         story.settle(1)
+
+
+# -- PreconditionsHold
+
+
+def conditional(story: Story, body: bytes, condition: Condition) -> Operation:
+    operation = story.invoke(1, KV, body)
+    operation.condition = condition
+    return operation
+
+
+def test_two_writes_that_both_replaced_one_version_break_a_precondition() -> None:
+    story = Story(PreconditionsHold)
+    story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    demand = Condition(if_match=(f"{story.ledger.disks['n1'].row_digests[KV]:032x}",))
+    first, second = conditional(story, b"b", demand), conditional(story, b"c", demand)
+    story.disk(1, {KV: kv(A3, 12, b"c")}, A2, A3)
+    story.ack(first, A2, 11)
+    with broken("PreconditionsHold"):
+        story.ack(second, A3, 12)
+
+
+def test_a_refusal_for_a_version_that_is_there_breaks_a_precondition() -> None:
+    story = Story(PreconditionsHold)
+    story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    held = f"{story.ledger.disks['n1'].row_digests[KV]:032x}"
+    story.refuse(conditional(story, b"b", Condition(if_match=("0",))), Refusal.PRECONDITION_FAILED)
+    with broken("PreconditionsHold"):
+        story.refuse(conditional(story, b"c", Condition(if_match=(held,))), Refusal.PRECONDITION_FAILED)
+
+
+def test_a_write_that_demanded_no_value_and_replaced_one_breaks_a_precondition() -> None:
+    story = Story(PreconditionsHold)
+    with broken("PreconditionsHold"):  # ``Story.ack`` answers that nothing was created
+        story.ack(conditional(story, b"b", Condition(if_none_match=("*",))), A1, 10)
+
+
+# -- WrongClocksAreCorrected
+
+
+def test_a_clock_is_corrected_by_three_voices_at_least() -> None:
+    checker = Story(WrongClocksAreCorrected).checker
+    checker.on_looked([NodeLook("n1", 9_000, -9_000, 2)])
+    with broken("WrongClocksAreCorrected"):
+        checker.on_looked([NodeLook("n1", 9_000, -9_000, 1)])
+
+
+def test_at_the_end_every_clock_is_near_the_middle_one() -> None:
+    for correction_ms in (-9_000_000, 0):
+        checker = Story(WrongClocksAreCorrected).checker
+        right = [NodeLook(f"n{i}", 20 * i, 0, 2) for i in (1, 2)]
+        checker.on_looked([*right, NodeLook("n3", 9_000_000, correction_ms, 2)])
+        if correction_ms:
+            checker.on_settled([])
+        else:
+            with broken("WrongClocksAreCorrected"):
+                checker.on_settled([])

@@ -2,10 +2,15 @@
 
 from random import Random
 
+import pytest
+
+from kvgossip.errors import EncodingError
 from kvgossip.model.ids import Address
 from kvgossip.sim.fault import Fault, Injected
-from kvgossip.sim.network import SimNetwork
+from kvgossip.sim.network import STRANGE_FRAMES, SimNetwork
 from kvgossip.sim.scheduler import SECOND, Scheduler
+from kvgossip.wire.codec import decode, encode
+from kvgossip.wire.messages import RumorAnswer
 
 A, B, C = Address("a:1"), Address("b:1"), Address("c:1")
 
@@ -56,6 +61,37 @@ def test_duplicated_frames_are_counted() -> None:
     arrived = wire.send_many()
     assert len(arrived) == 200 + wire.injected[Fault.DUPLICATION] > 200
     assert set(arrived) == set(range(200))
+
+
+def test_frames_of_the_past_come_again_and_are_counted() -> None:
+    wire = Wire()
+    wire.network.quality.replay = 0.3
+    arrived = wire.send_many()
+    assert len(arrived) == 200 + wire.injected[Fault.REPLAY] > 200
+
+
+def test_a_narrow_link_carries_so_many_bytes_and_drops_what_would_wait_too_long() -> None:
+    wire = Wire()
+    wire.network.quality.bytes_per_s = 50
+    arrived = wire.send_many()
+    assert 0 < len(arrived) < 200
+    assert sum(len(str(number)) for number in arrived) <= 50 * 4 + 3
+    assert wire.injected[Fault.NARROW] > 0
+
+
+def test_a_message_of_a_later_version_has_a_field_more_and_is_read_all_the_same() -> None:
+    wire = Wire()
+    wire.network.quality.appended = 1.0
+    message = RumorAnswer(7, b"\x01")
+    wire.network.send(A, B, encode(message))
+    wire.scheduler.run_until(SECOND)
+    ((_, _, data),) = wire.arrived
+    assert data != encode(message)
+    assert decode(data) == message
+    for frame in STRANGE_FRAMES:
+        with pytest.raises(EncodingError):
+            decode(frame)
+    assert wire.injected[Fault.STRANGE] == 1
 
 
 def test_reordered_frames_overtake_and_none_is_lost() -> None:

@@ -1,9 +1,12 @@
 """P2, durability: a write that was acknowledged survives the crash or power loss of the node that took it.
 
-Held against what the disk shows at each restart, and against what all nodes hold at the end.
+Held against what the disk shows at each restart (all that was acknowledged on it, or on the one that it is a
+copy of), and against what all nodes hold at the end. A disk that an operator replaces is no fault of its
+node: what no other disk held at that moment is *erased* and no longer looked for. What another one held is.
 """
 
 from kvgossip.model.clock import NodeClock
+from kvgossip.model.dot import Dot
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.sim.checkers.base import Checker, NodeState
@@ -13,20 +16,23 @@ from kvgossip.sim.order import holds_or_supersedes
 
 class AckedWritesSurvive(Checker):
     def on_restarted(self, node: str, rows: dict[Key, Entry], clock: NodeClock) -> None:
-        for operation in self._history.acked():
-            if operation.node == node:
-                self._check(operation, rows, f"{node} restarted and")
-                if not clock.covers(operation.dot):
-                    raise self.fail(f"{node} restarted and its clock does not cover {operation}")
+        disk = self._ledger.disks[node]
+        for number in sorted(disk.acked):
+            operation = self._history.operations[number]
+            dot = self._ledger.names(operation)[-1]
+            self._check(operation, dot, rows, f"{node} restarted and")
+            if not clock.covers(dot) and not disk.has_given_up(dot):
+                raise self.fail(f"{node} restarted and its clock does not cover {operation}")
 
     def on_settled(self, states: list[NodeState]) -> None:
         for state in states:
             for operation in self._history.acked():
-                self._check(operation, state.rows, f"at the end {state.node}")
+                dot = self._ledger.last_name(operation)
+                self._check(operation, dot, state.rows, f"at the end {state.node}")
 
-    def _check(self, operation: Operation, rows: dict[Key, Entry], who: str) -> None:
+    def _check(self, operation: Operation, dot: Dot, rows: dict[Key, Entry], who: str) -> None:
         row = rows.get(operation.key)
-        if not holds_or_supersedes(row, operation.dot, operation.stamp, operation.value):
-            raise self.fail(f"{who} holds {row} instead of {operation}")
-        if row is not None and self._causality.is_lost(operation.key, operation.dot, row):
-            raise self.fail(f"{who} holds {row}: neither {operation} nor what superseded it")
+        if not holds_or_supersedes(row, dot, operation.stamp, operation.value):
+            raise self.fail(f"{who} holds {row} instead of {operation}, known as {dot}")
+        if row is not None and self._causality.is_lost(operation.key, dot, row):
+            raise self.fail(f"{who} holds {row}: neither {operation} as {dot} nor what superseded it")

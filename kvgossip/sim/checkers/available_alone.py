@@ -26,6 +26,8 @@ class AvailableAlone(Checker):
     def on_refused(self, operation: Operation) -> None:
         if operation.is_excused:
             return
+        if operation.refusal is Refusal.PRECONDITION_FAILED and operation.condition is not None:
+            return  # whether it had failed is for PreconditionsHold
         siblings = operation.before.siblings if isinstance(operation.before, MvEntry) else ()
         if operation.refusal is Refusal.TOO_MANY_SIBLINGS and len(siblings) >= SIBLINGS_MAX // 2:
             return  # the rest may have been staged

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.entry import Entry
-from kvgossip.model.ids import Key
+from kvgossip.model.ids import Key, ReplicaId
+from kvgossip.node.effects import Event
 from kvgossip.sim.causality import Causality
 from kvgossip.sim.frames import Told
 from kvgossip.sim.history import History, Operation
@@ -36,6 +37,17 @@ class NodeState:
     root: str
     clock: NodeClock
     rows: dict[Key, Entry]
+    replica: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLook:
+    """A node's wall clock, held against simulated time; its correction; how many others it thinks alive."""
+
+    node: str
+    offset_ms: int
+    correction_ms: int
+    live_count: int
 
 
 class Checker:
@@ -63,6 +75,15 @@ class Checker:
 
     def on_restarted(self, node: str, rows: dict[Key, Entry], clock: NodeClock) -> None:
         """A node opened its disk after a crash and found this."""
+
+    def on_replaced(self, node: str) -> None:
+        """An operator has put another disk, or an empty one, in the place of this node's."""
+
+    def on_event(self, node: str, event: Event) -> None:
+        """A node has told its log something."""
+
+    def on_looked(self, looks: list[NodeLook]) -> None:
+        """Now and then: what every node that is up thinks of its wall clock."""
 
     def on_settled(self, states: list[NodeState]) -> None:
         """All is healed, no client writes, and time has run: this is what the nodes hold."""

@@ -1,6 +1,7 @@
 """P1, convergence: when writes stop and the network heals, all nodes hold the same state, and the right one.
 
-The same: equal roots, equal entries (a root that left something out would lie), equal clocks without holes.
+The same: equal roots, equal entries (a root that left something out would lie), equal clocks without holes
+(but for dots that were erased with a disk, or given up by a copy).
 The right one: the join of all acknowledged writes and of some whose outcome is unknown, never of a refused
 one. For ``kv`` that is a maximum; for ``mv`` see ``SiblingsKept`` (nothing less) and ``WritesSupersede``
 (nothing more). No row anywhere, at any time, may show a write that nobody made or that was refused.
@@ -8,8 +9,9 @@ one. For ``kv`` that is a maximum; for ``mv`` see ``SiblingsKept`` (nothing less
 
 from kvgossip.model.kv import KvEntry
 from kvgossip.sim.checkers.base import Checker, NodeState
+from kvgossip.sim.disk_view import Write, writes_in
 from kvgossip.sim.history import Outcome
-from kvgossip.sim.ledger import Durable, Write, writes_in
+from kvgossip.sim.ledger import Durable
 from kvgossip.sim.order import entry_rank, kv_rank
 
 
@@ -23,13 +25,15 @@ class Convergence(Checker):
         first = states[0]
         for state in states[1:]:
             self._check_same(first, state)
-        if first.clock.hole_count():
-            raise self.fail(f"the clocks are equal, with {first.clock.hole_count()} holes: {first.clock}")
+        holes = self._ledger.holes(first.clock)
+        if holes:
+            raise self.fail(f"the clocks are equal, with holes {' '.join(map(str, holes))}: {first.clock}")
         for operation in self._history.acked():
             entry = first.rows.get(operation.key)
             if entry is None:
                 raise self.fail(f"no node holds {operation.key!r} after {operation}")
-            rank = kv_rank(operation.dot, operation.stamp, operation.value)
+            dot = self._ledger.last_name(operation)
+            rank = kv_rank(dot, operation.stamp, operation.value)
             if isinstance(entry, KvEntry) and entry_rank(entry) < rank:
                 raise self.fail(f"all nodes hold {entry}, which is less than {operation}")
         for key, entry in first.rows.items():
@@ -63,13 +67,15 @@ class Convergence(Checker):
             )
 
     def _is_delete_of_a_client(self, write: Write) -> bool:
-        acked = self._history.of_dot(write.dot)
-        if acked is not None:
-            return acked.is_delete and acked.key == write.key
-        issuer = self._ledger.owner(write.dot.replica)
+        answered = self._history.of_dot(write.dot)
+        if len(answered) == 1 and not self._ledger.is_disputed(write.dot):
+            return answered[0].is_delete and answered[0].key == write.key
         return any(
             operation.is_delete
-            and operation.node == issuer
-            and operation.outcome in (Outcome.PENDING, Outcome.UNKNOWN)
+            and (
+                (operation.was_answered and operation.stamp == write.stamp)
+                or operation.outcome in (Outcome.PENDING, Outcome.UNKNOWN)
+            )
+            and self._ledger.is_issuer(operation.node, write.dot.replica)
             for operation in self._history.of_key(write.key)
         )

@@ -13,7 +13,7 @@ from kvgossip.sim.causality import covered_by
 from kvgossip.sim.checkers.base import Checker, NodeState
 from kvgossip.sim.history import Operation, Outcome
 from kvgossip.sim.ledger import Durable
-from kvgossip.sim.order import entry_rank, kv_rank, went_down
+from kvgossip.sim.order import entry_rank, is_reissue, kv_rank, went_down
 
 
 class WritesSupersede(Checker):
@@ -34,14 +34,20 @@ class WritesSupersede(Checker):
         if operation.context is not None and not answered.covers_all(operation.context):
             raise self.fail(f"the answer to {operation} lacks some of the context sent: {answered}")
         deletes_all = operation.is_delete and operation.context is None
-        if deletes_all and isinstance(before, MvEntry) and not answered.covers_all(before.vector):
-            raise self.fail(f"{operation} does not cover what its node showed before: {before}")
+        if deletes_all and isinstance(before, MvEntry):
+            seen = self._ledger.disks[operation.node].lowered(before.vector)
+            if not answered.covers_all(seen):
+                raise self.fail(f"{operation} does not cover what its node showed before: {before}")
 
     def on_durable(self, durable: Durable) -> None:
         for change in durable.changes:
             if isinstance(change.new, MvEntry):
                 self._check_superseded(durable.node, change.key, change.new)
-            elif went_down(change.old, change.new) and self._ledger.is_local(durable, change.new.dot):
+            elif (
+                went_down(change.old, change.new)
+                and self._ledger.is_local(durable, change.new.dot)
+                and not is_reissue(self._ledger, change.old, change.new)
+            ):
                 raise self.fail(f"a write at {durable.node} put {change.new} in place of {change.old}")
 
     def on_settled(self, states: list[NodeState]) -> None:
@@ -55,8 +61,12 @@ class WritesSupersede(Checker):
         for operation in self._history.of_key(key):
             if operation.outcome is not Outcome.ACKED or not entry.vector.covers(operation.dot):
                 continue
+            if self._ledger.is_disputed(operation.dot):
+                continue  # of another line, or issued again: then it may stand beside what it had seen
             covered = covered_by(operation)
             for sibling in entry.siblings:
+                if self._ledger.is_void(sibling.dot):
+                    continue
                 if sibling.dot != operation.dot and covered.covers(sibling.dot):
                     raise self.fail(
                         f"{node} holds {sibling} of {key!r} beside {operation}, whose context had seen it"

@@ -1,0 +1,124 @@
+"""Copies in the ledger and the checkers: what a replaced disk may lose, and what it may not."""
+
+from kvgossip.model.ids import ReplicaId
+from kvgossip.node.effects import Event
+from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
+from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
+from kvgossip.sim.checkers.durable_before_seen import DurableBeforeSeen
+from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
+from kvgossip.sim.history import Outcome
+from tests.sim.story import KV, MV, Story, dot, kv, mv
+from tests.sim.test_checkers import broken
+
+A1, A2, B1, X1 = dot(1, 1), dot(1, 2), dot(2, 1), dot(9, 1)
+
+
+def erase(story: Story) -> None:
+    """What the operator does after a replacement: tell the history what is gone."""
+    for operation in story.history.acked():
+        if not story.ledger.is_held(operation):
+            story.history.erase(operation)
+
+
+def test_a_write_that_only_a_wiped_disk_held_is_erased_and_may_be_absent() -> None:
+    story = Story(AckedWritesSurvive)
+    write = story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    story.ledger.replace("n1", None)
+    erase(story)
+    assert write.outcome is Outcome.ERASED
+    assert A1 in story.ledger.gone
+    story.settle(1, 2, 3)
+
+
+def test_a_write_that_another_disk_held_when_one_was_wiped_must_survive() -> None:
+    story = Story(AckedWritesSurvive)
+    write = story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    story.disk(2, {KV: kv(A1, 10, b"a")}, A1)
+    story.ledger.replace("n1", None)
+    erase(story)
+    assert write.outcome is Outcome.ACKED
+    with broken("AckedWritesSurvive"):
+        story.settle(1)
+
+
+def test_a_restored_disk_must_show_what_was_acknowledged_before_the_backup_and_no_more() -> None:
+    story = Story(AckedWritesSurvive)
+    story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    backup = story.ledger.copy_disk("n1")
+    later = story.write(1, KV, b"b", kv(A2, 20, b"b"))
+    story.ledger.replace("n1", backup)
+    erase(story)
+    assert later.outcome is Outcome.ERASED
+    story.restart(1)
+    with broken("AckedWritesSurvive"):
+        story.restart(1, rows={})
+
+
+def test_a_dot_of_a_copy_may_name_one_write_of_each_line_and_no_third() -> None:
+    story = Story(DurableBeforeSeen)
+    story.disk(1, {}, A1)
+    story.ledger.add_node("n9", story.ledger.copy_disk("n1"))
+    story.ledger.note_owner(ReplicaId(1), "n9")
+    story.ledger.disks["n4"] = story.ledger.disks["n9"]
+    story.ledger.note_owner(ReplicaId(1), "n4")
+    story.disk(1, {KV: kv(A2, 20, b"a")}, A2)
+    story.disk(4, {KV: kv(A2, 21, b"b")}, A2)
+    assert story.ledger.is_ambiguous(A2)
+    with broken("DurableBeforeSeen"):
+        story.disk(2, {KV: kv(A2, 22, b"c")}, A2)
+
+
+def test_a_value_keeps_its_stamp_when_it_is_issued_again() -> None:
+    story = Story(DurableBeforeSeen)
+    story.disk(1, {KV: kv(A1, 10, b"a")}, A1)
+    story.ledger.note_owner(ReplicaId(9), "n1")
+    with broken("DurableBeforeSeen"):
+        story.disk(1, {KV: kv(X1, 11, b"a")}, X1)
+
+
+def test_a_clock_goes_back_only_behind_the_dots_that_a_copy_gives_up() -> None:
+    for is_copy in (True, False):
+        story = Story(NodeClockIsHonest)
+        story.disk(1, {MV: mv([A1], (A1, b"a"))}, A1)
+        if is_copy:
+            story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+        story.ledger.note_owner(ReplicaId(9), "n1")
+        if is_copy:
+            reissue(story)
+        else:
+            with broken("NodeClockIsHonest"):
+                reissue(story)
+
+
+def reissue(story: Story) -> None:
+    """The write A1 of node 1 becomes X1."""
+    story.disk(1, {MV: mv([X1], (X1, b"a"))}, X1, without=A1)
+
+
+def test_a_copy_that_has_issued_its_writes_again_holds_none_under_an_old_dot() -> None:
+    story = Story(CopiesFindOut)
+    story.disk(1, {MV: mv([A1], (A1, b"a")), KV: kv(A2, 5, b"b")}, A1, A2)
+    story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+    story.ledger.note_owner(ReplicaId(9), "n1")
+    reissue(story)
+    with broken("CopiesFindOut"):
+        story.checker.on_event("n1", Event("writes-reissued", {}))
+
+
+def test_two_nodes_never_end_as_one_replica() -> None:
+    story = Story(CopiesFindOut)
+    story.disk(1, {KV: kv(A1, 10, b"a")}, A1)
+    story.ledger.note_owner(ReplicaId(1), "n2")
+    with broken("CopiesFindOut"):
+        story.settle(1, 2)
+
+
+def test_a_restored_disk_whose_later_dots_others_hold_does_not_keep_its_id() -> None:
+    story = Story(CopiesFindOut)
+    backup = story.ledger.copy_disk("n1")
+    story.disk(1, {KV: kv(A1, 10, b"a")}, A1)
+    story.disk(2, {KV: kv(A1, 10, b"a")}, A1)
+    story.ledger.replace("n1", backup)
+    story.checker.on_replaced("n1")
+    with broken("CopiesFindOut"):
+        story.settle(1, 2)
