@@ -198,13 +198,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "CopiesFindOut",
     ),
     Mutant(
-        "reissue-forgets-what-is-staged",
-        "node/copies.py",
-        "for key in staging.staged_keys():",
-        "for key in staging.staged_keys()[:0]:",
-        "CopiesFindOut",
-    ),
-    Mutant(
         "reissue-forgets-stamps",
         "node/copies.py",
         "renewed = replace(entry, dot=self._staging.next_dot())",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from kvgossip.model.encoding import encode_clock
-from kvgossip.node.effects import Condition, Refusal
+from kvgossip.node.effects import Condition, Event, Refusal
 from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.available_alone import AvailableAlone
 from kvgossip.sim.checkers.base import NodeLook, Violation
@@ -465,6 +465,13 @@ def test_a_clock_is_corrected_by_three_voices_at_least() -> None:
     checker.on_looked([NodeLook("n1", 9_000, -9_000, 2)])
     with broken("WrongClocksAreCorrected"):
         checker.on_looked([NodeLook("n1", 9_000, -9_000, 1)])
+
+
+def test_who_says_that_its_clock_is_wrong_has_heard_two_others() -> None:
+    checker = Story(WrongClocksAreCorrected).checker
+    checker.on_event("n1", Event("clock-wrong", {"correction_ms": -9_000, "heard": 2}))
+    with broken("WrongClocksAreCorrected"):
+        checker.on_event("n1", Event("clock-wrong", {"correction_ms": -9_000, "heard": 1}))
 
 
 def test_at_the_end_every_clock_is_near_the_middle_one() -> None:

@@ -6,6 +6,7 @@ limit of the middle one.
 """
 
 from kvgossip.config import Tuning
+from kvgossip.node.effects import Event
 from kvgossip.sim.checkers.base import Checker, NodeLook, NodeState
 from kvgossip.sim.history import History
 from kvgossip.sim.ledger import Ledger
@@ -19,6 +20,10 @@ class WrongClocksAreCorrected(Checker):
     def __init__(self, history: History, ledger: Ledger) -> None:
         super().__init__(history, ledger)
         self._last: list[NodeLook] = []
+
+    def on_event(self, node: str, event: Event) -> None:
+        if event.name == "clock-wrong" and int(event.fields["heard"]) + 1 < VOICES_MIN:
+            raise self.fail(f"{node} adopts the clock of the only node that it hears: {event.fields}")
 
     def on_looked(self, looks: list[NodeLook]) -> None:
         self._last = looks
