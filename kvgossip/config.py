@@ -113,10 +113,36 @@ class Tuning:
     recount_pause_ms: int = 60_000
     """Between two recounts."""
 
-    # members
-    gossip_interval_ms: int = 1_000
-    member_timeout_ms: int = 5_000
-    """A member neither heard nor heard of for this long is not *alive*: five gossip intervals."""
+    # members (SWIM, Lifeguard, phi accrual)
+    probe_interval_ms: int = 1_000
+    """One member is probed each; with ``health_multiplier_max`` stretched while this node is slow itself."""
+    probe_timeout_ms: int = 400
+    """Then others are asked to probe: ten times a round trip of a local network, and a slow disk's sync."""
+    probe_timeout_far_ms: int = 1_500
+    """The same for a member of another zone."""
+    probe_helpers: int = 3
+    health_multiplier_max: int = 8
+    phi_threshold: float = 8.0
+    """One wrong *late* in a hundred million heartbeats, if intervals are as the window says."""
+    phi_window: int = 64
+    """Heartbeats that the history of a peer remembers."""
+    suspicion_mult: int = 2
+    """The least time to refute: so many probe intervals, times log10 of the cluster's size."""
+    suspicion_max_mult: int = 4
+    """... and so many times that while nobody else confirms the suspicion."""
+    news_interval_ms: int = 200
+    """Between rounds while there is news of members."""
+    news_fanout: int = 3
+    news_mult: int = 4
+    """An item is sent so many times log10 of the cluster's size."""
+    news_bytes_max: int = 1 << 10
+    """What rides along with any other message."""
+    digest_interval_ms: int = 1_000
+    """Tables that differ are compared at most so often: news under way may settle it."""
     seed_interval_ms: int = 5_000
     """Seeds are asked again and again, so that islands find each other."""
+    cross_zone_share: float = 0.2
+    """Of choices that fall on a member of another zone."""
+    forget_after_ms: int = 7 * 24 * 3_600_000
+    """A member that is down or has left for so long is forgotten, if most of those known are present."""
     member_message_bytes_max: int = 8 << 10

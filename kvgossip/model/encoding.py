@@ -1,4 +1,4 @@
-"""Canonical bytes of entries, clocks and member records: equal states give equal bytes, and no others decode.
+"""Canonical bytes of entries and clocks: equal states give equal bytes, and no others decode.
 
 All numbers are big-endian and of fixed width, sequences are sorted, and the decoder accepts exactly what the
 encoder makes, so there is nothing to normalise and no second encoding of anything. The first byte is the
@@ -8,7 +8,6 @@ version of the format; ``tests/model/test_golden.py`` holds the bytes still.
     mv     = version count (replica counter)* count sibling*
     sibling= replica counter stamp flags [expires] type-length type body-length body
     clock  = version count (replica count (first last)*)*
-    member = version left replica generation version (length text)*4
 
 ``flags``: bit 0 tombstone (then nothing follows), bit 1 expires. Decoding is total: whatever the bytes, it
 returns a value or raises ``EncodingError``.
@@ -22,16 +21,14 @@ from kvgossip.errors import EncodingError
 from kvgossip.model.clock import NodeClock, Ranges
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.entry import Entry
-from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, kind_of
+from kvgossip.model.ids import Key, Kind, ReplicaId, kind_of
 from kvgossip.model.kv import KvEntry
-from kvgossip.model.member import Member
 from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.stamp import STAMP_MAX, Stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
 
 ENTRY_FORMAT = 1
 CLOCK_FORMAT = 1
-MEMBER_FORMAT = 1
 
 _TOMBSTONE = 1
 _EXPIRES = 2
@@ -41,7 +38,6 @@ _MV_SIBLING = struct.Struct(">QQQB")
 _DOT = struct.Struct(">QQ")
 _RANGE = struct.Struct(">QQ")
 _REPLICA_RANGES = struct.Struct(">QH")
-_MEMBER_HEAD = struct.Struct(">BBQIQ")
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
 _U32 = struct.Struct(">I")
@@ -87,42 +83,6 @@ def decode_clock(data: bytes) -> NodeClock:
         raise EncodingError(f"the clock ends early: {error}") from None
     _require(end == len(data), "bytes follow the clock")
     return clock
-
-
-def encode_member(member: Member) -> bytes:
-    head = _MEMBER_HEAD.pack(
-        MEMBER_FORMAT, member.has_left, member.replica, member.generation, member.version
-    )
-    texts = (member.name, member.peer, member.api, member.software)
-    return head + b"".join(_encode_text(text) for text in texts)
-
-
-def decode_member(data: bytes) -> Member:
-    """Raises ``EncodingError`` if ``data`` is no canonical member record."""
-    try:
-        version, has_left, replica, generation, record_version = _MEMBER_HEAD.unpack_from(data)
-        _require_format(version, MEMBER_FORMAT, "member")
-        end = _MEMBER_HEAD.size
-        texts = []
-        for _ in range(4):
-            text, end = _decode_text(data, end)
-            texts.append(text)
-    except (struct.error, UnicodeDecodeError) as error:
-        raise EncodingError(f"the member record ends early or is garbled: {error}") from None
-    _require(end == len(data) and has_left < 2, "bytes follow the member record, or unknown flags")
-    name, peer, api, software = texts
-    member = Member(
-        ReplicaId(replica),
-        Generation(generation),
-        record_version,
-        name,
-        Address(peer),
-        api,
-        software,
-        bool(has_left),
-    )
-    member.check()
-    return member
 
 
 # -- kv --------------------------------------------------------------------------------------------------
@@ -231,18 +191,6 @@ def _decode_attributes(data: bytes, flags: int, start: int) -> tuple[str, int, i
     _require(content_type.isprintable(), "the content type is not printable")
     _require(content_type != DEFAULT_CONTENT_TYPE, "the default content type is spelled out")
     return content_type, expires_ms, end
-
-
-def _encode_text(text: str) -> bytes:
-    raw = text.encode()
-    return _U16.pack(len(raw)) + raw
-
-
-def _decode_text(data: bytes, start: int) -> tuple[str, int]:
-    (length,) = _U16.unpack_from(data, start)
-    end = start + 2 + length
-    _require(end <= len(data), "a text is longer than the record")
-    return data[start + 2 : end].decode(), end
 
 
 def _checked_dot(replica: int, counter: int) -> Dot:

@@ -1,18 +1,95 @@
 """Members of the cluster, merged like data.
 
-A member writes only its own record, under a *generation* (raised at every start) and a *version* (raised at
-every change, and as a heartbeat). The merge is a maximum by (generation, version), as in Scuttlebutt (van
-Renesse, Dumitriu, Gough, Thomas 2008), so records can travel by any path, any number of times, in any order.
+Two joins a member. Its *record* is what it says of itself: only it writes one, under a generation (raised at
+every start) and a version (raised at every change); the merge is a maximum by (generation, version), as in
+Scuttlebutt (van Renesse, Dumitriu, Gough, Thomas 2008). Its *standing* is what the cluster says of its life,
+a maximum by (generation, incarnation, state): anybody may claim a worse state of the present incarnation,
+only the member itself raises the incarnation, and so refutes (SWIM: Das, Gupta, Motivala 2002). We leave the
+paper where it lets *down* outrank every incarnation: see ADR 0017. Both can travel by any path, any number of
+times, in any order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 
+from kvgossip.config import WIRE_VERSION
 from kvgossip.errors import EncodingError
 from kvgossip.model.ids import Address, Generation, ReplicaId
 
 NODE_NAME_CHARS_MAX = 64
 ADDRESS_CHARS_MAX = 262
 """A DNS name has at most 255 characters; then a colon and a port."""
+ZONE_CHARS_MAX = 32
+TAGS_MAX = 16
+TAG_KEY_CHARS_MAX = 32
+TAG_VALUE_CHARS_MAX = 64
+TROUBLES_MAX = 8
+TROUBLE_CHARS_MAX = 32
+VERSION_MAX = (1 << 48) - 1
+INCARNATION_MAX = (1 << 24) - 1
+"""One a second, for half a year without a restart: whoever claims more is lying."""
+NUMBER_MAX = (1 << 63) - 1
+
+
+class MemberState(IntEnum):
+    """In the order in which one outranks another within an incarnation."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DOWN = 2
+    LEFT = 3
+    FORGOTTEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is claimed of a member's life."""
+
+    generation: Generation
+    incarnation: int = 0
+    state: MemberState = MemberState.ALIVE
+
+    def merge(self, other: "Standing") -> "Standing":
+        """The later claim; ``self`` if ``other`` is no news."""
+        return other if other.outranks(self) else self
+
+    def outranks(self, other: "Standing") -> bool:
+        return self._rank() > other._rank()
+
+    @property
+    def is_present(self) -> bool:
+        """True if the member is spoken to: a suspect is innocent until it is down."""
+        return self.state <= MemberState.SUSPECT
+
+    def worsened(self, state: MemberState) -> "Standing":
+        """The claim of ``state`` about the same incarnation."""
+        return replace(self, state=state)
+
+    def refuted(self) -> "Standing":
+        """What the member itself answers to this claim. Raises ``EncodingError`` after the last one."""
+        if self.incarnation >= INCARNATION_MAX:
+            raise EncodingError(f"incarnation {self.incarnation} cannot be refuted")
+        return Standing(self.generation, self.incarnation + 1)
+
+    def check(self) -> None:
+        """Raise ``EncodingError`` unless every field is within its bounds. For claims of peers."""
+        if not (0 < self.generation < 1 << 32 and 0 <= self.incarnation <= INCARNATION_MAX):
+            raise EncodingError("a claim's generation or incarnation is out of range")
+
+    def _rank(self) -> tuple[int, int, int]:
+        return (self.generation, self.incarnation, self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a node tells of its load now and then; the metrics that are aggregated."""
+
+    keys: int = 0
+    writes_per_s: int = 0
+    cpu_permille: int = 0
+    """Of one core."""
+    memory_bytes: int = 0
+    disk_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +103,20 @@ class Member:
     peer: Address
     api: str
     software: str
-    has_left: bool = False
+    zone: str = ""
+    wire_version: int = WIRE_VERSION
+    tags: tuple[tuple[str, str], ...] = ()
+    """Sorted by key."""
+    troubles: tuple[str, ...] = ()
+    """Why it should not be chosen to serve, by stable names such as ``disk-full``; sorted."""
+    load: Load = field(default_factory=Load)
+    root: int = 0
+    """The fingerprint of all its entries, some seconds old."""
+
+    @property
+    def is_fit(self) -> bool:
+        """True if it can serve. One that is alive and cannot is a zombie."""
+        return not self.troubles
 
     def merge(self, other: "Member") -> "Member":
         """The later record; ``self`` if ``other`` is no news."""
@@ -37,21 +127,46 @@ class Member:
         return self.generation > old.generation
 
     def differs_durably(self, old: "Member") -> bool:
-        """True if more than the heartbeat changed: then the member table on disk is written."""
-        return replace(self, version=old.version) != old
+        """True if more than what comes and goes has changed: then the member table on disk is written."""
+        return self._durable() != old._durable()
 
     def check(self) -> None:
         """Raise ``EncodingError`` unless every field is within its bounds. For records of peers."""
-        texts = (
+        needed = (
             (self.name, NODE_NAME_CHARS_MAX),
             (self.peer, ADDRESS_CHARS_MAX),
             (self.api, ADDRESS_CHARS_MAX),
             (self.software, NODE_NAME_CHARS_MAX),
+            *((key, TAG_KEY_CHARS_MAX) for key, _ in self.tags),
+            *((trouble, TROUBLE_CHARS_MAX) for trouble in self.troubles),
         )
-        if not all(0 < len(text) <= limit and text.isprintable() for text, limit in texts):
-            raise EncodingError("a member's name or address is empty, too long or not printable")
-        if not (0 < self.replica < 1 << 64 and 0 < self.generation < 1 << 32 and 0 <= self.version < 1 << 48):
-            raise EncodingError("a member's replica id, generation or version is out of range")
+        optional = ((self.zone, ZONE_CHARS_MAX), *((value, TAG_VALUE_CHARS_MAX) for _, value in self.tags))
+        if not all(text for text, _ in needed):
+            raise EncodingError("a member's name, address, tag or trouble is empty")
+        if not all(len(text) <= limit and text.isprintable() for text, limit in needed + optional):
+            raise EncodingError("a text of a member is too long or not printable")
+        if len(self.tags) > TAGS_MAX or len(self.troubles) > TROUBLES_MAX:
+            raise EncodingError(f"a member has more than {TAGS_MAX} tags or {TROUBLES_MAX} troubles")
+        if not (0 < self.replica < 1 << 64 and 0 < self.generation < 1 << 32):
+            raise EncodingError("a member's replica id or generation is out of range")
+        if not (0 <= self.version <= VERSION_MAX and 0 <= self.wire_version < 1 << 16):
+            raise EncodingError("a member's version is out of range")
+
+    def _durable(self) -> tuple[object, ...]:
+        texts = (self.name, self.peer, self.api, self.software, self.zone)
+        return (self.generation, texts, self.wire_version, self.tags)
 
     def _rank(self) -> tuple[object, ...]:
-        return (self.generation, self.version, self.has_left, self.name, self.peer, self.api, self.software)
+        load = self.load
+        numbers = (load.keys, load.writes_per_s, load.cpu_permille, load.memory_bytes, load.disk_free_bytes)
+        durable = self._durable()[1:]
+        return (self.generation, self.version, durable, self.troubles, numbers, self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """What a node keeps of a member on its disk. ``since_wall_ms``: when its standing became this one."""
+
+    member: Member
+    standing: Standing
+    since_wall_ms: int

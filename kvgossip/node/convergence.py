@@ -1,13 +1,15 @@
 """The convergence check of an operator: every member's root, side by side."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from kvgossip.model.ids import Address, ReplicaId
-from kvgossip.model.member import Member
+from kvgossip.model.member import MemberState, Standing
 from kvgossip.node.effects import Done, Ticket
 from kvgossip.node.local_writes import format_etag
 from kvgossip.node.staging import Staging
 from kvgossip.node.status import Checked, MemberRoot
+from kvgossip.protocol.member_table import Peer, addresses
 from kvgossip.protocol.membership import Membership
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.root_check import RootCheck, RootChecks
@@ -39,8 +41,7 @@ class ConvergenceChecks:
 
     def begin(self, ticket: Ticket, now_ms: int) -> None:
         """Ask every member that has not left."""
-        addresses = {member.peer for member, _, _ in self._membership.members() if not member.has_left}
-        check = self._checks.begin(sorted(addresses), now_ms)
+        check = self._checks.begin(addresses(self._asked()), now_ms)
         self._tickets[check.sequence] = ticket
 
     def handle_ask(self, sender: Address, ask: RootAsk) -> None:
@@ -63,28 +64,31 @@ class ConvergenceChecks:
         return self._checks.next_deadline_ms()
 
     def _my_root(self) -> MemberRoot:
-        me, root = self._membership.me, self._store.tree.root
+        me, root = self._membership.table.me, self._store.tree.root
         clock_hash = format_etag(self._staging.committed_clock_hash)
         return MemberRoot(me.replica, me.name, "alive", format_etag(root.sum), root.row_count, clock_hash)
 
     def _others(self, check: RootCheck) -> list[MemberRoot]:
-        others = [
-            self._answer_of(member, is_alive, check.answers.get(member.peer))
-            for member, is_alive, _ in self._membership.members()
-            if not member.has_left
-        ]
+        others = [self._answer_of(peer, check.answers.get(peer.member.peer)) for peer in self._asked()]
         return sorted(others, key=lambda answer: (answer.name, answer.replica))
 
-    def _answer_of(self, member: Member, is_alive: bool, answer: RootAnswer | None) -> MemberRoot:
-        state = state_of(member, is_alive)
+    def _asked(self) -> list[Peer]:
+        return [peer for peer in self._membership.table.known() if peer.standing.state < MemberState.LEFT]
+
+    def _answer_of(self, peer: Peer, answer: RootAnswer | None) -> MemberRoot:
+        member, state = peer.member, state_of(peer)
         if answer is None or self._replica_at(member.peer) != member.replica:
             return MemberRoot(member.replica, member.name, state, None, 0, "")
         root, clock_hash = format_etag(answer.root), format_etag(answer.clock_hash)
         return MemberRoot(member.replica, member.name, state, root, answer.row_count, clock_hash)
 
 
-def state_of(member: Member, is_alive: bool) -> str:
-    """A member's state as people read it."""
-    if member.has_left:
-        return "left"
-    return "alive" if is_alive else "down"
+def state_of(peer: Peer) -> str:
+    """A member's state as people read it. One that was not heard of since this start is a suspect to them."""
+    if peer.standing.is_present and not peer.is_proven:
+        return state_name(replace(peer.standing, state=MemberState.SUSPECT))
+    return state_name(peer.standing)
+
+
+def state_name(standing: Standing) -> str:
+    return standing.state.name.lower()

@@ -7,6 +7,7 @@ def read_counters(machines: Machines) -> dict[str, int]:
     """Totals since the start."""
     rumors, schedule = machines.rumors, machines.exchanges.schedule
     staging, recount = machines.staging, machines.recount
+    membership = machines.peers.membership
     return {
         **machines.journal.counters,
         **machines.traffic.counters(),
@@ -17,6 +18,9 @@ def read_counters(machines: Machines) -> dict[str, int]:
         "exchanges_broken": schedule.broken_count,
         "exchanges_put_off": schedule.put_off_count,
         "entries_refused": machines.merging.refused_count,
+        "probes_sent": membership.probing.sent_count,
+        "probes_failed": membership.probing.failed_count,
+        "suspicions_refuted": membership.table.refuted_count,
         "recounts": recount.completed_count,
         "recount_differences": recount.difference_count,
         "stamps_ahead": staging.stamps_ahead,

@@ -59,16 +59,16 @@ class Dispatch:
     def receive(self, sender: Address, data: bytes, now: Now) -> None:
         """A frame from the peer at ``sender``. Never raises for what is in it."""
         try:
-            message = codec.decode(data)
+            message, news = codec.decode_frame(data)
             self._traffic.count_received(message, len(data))
-            self._receive(sender, message, now)
+            self._receive(sender, message, news, now)
         except RemoteError as error:
             self._journal.count("frames_refused")
             self._journal.tell("frame-refused", peer=sender, reason=str(error))
         except CorruptRowError as error:
             self._journal.tell_corrupt_row(error, peer=sender)
 
-    def _receive(self, sender: Address, message: m.Message, now: Now) -> None:
+    def _receive(self, sender: Address, message: m.Message, news: m.MemberNews | None, now: Now) -> None:
         now_ms = now.monotonic_ms
         if isinstance(message, m.Hello):
             self._meeting.receive_hello(sender, message, now_ms)
@@ -78,13 +78,17 @@ class Dispatch:
         if self._rumors.handle_heard(sender):
             self._exchanges.schedule.want(sender, now_ms)
         self._exchanges.handle_heard(sender, now_ms)
-        self._dispatch(sender, message, now)
         self._meeting.handle_heard(sender, now_ms)
+        if news is not None:
+            self._meeting.receive(sender, news, now)
+        self._dispatch(sender, message, now)
 
     def _dispatch(self, sender: Address, message: m.Message, now: Now) -> None:
         now_ms = now.monotonic_ms
         match message:
-            case m.MemberSyn() | m.MemberAck() | m.MemberAck2():
+            case m.Ping() | m.Ack() | m.PingReq() | m.Nack():
+                self._meeting.receive(sender, message, now)
+            case m.MemberSyn() | m.MemberAck() | m.MemberAck2() | m.MemberNews():
                 self._meeting.receive(sender, message, now)
             case _ if self._copies.is_reissuing:
                 pass  # no data until this node is sure of its dots; the sender tries again

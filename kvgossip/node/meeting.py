@@ -13,7 +13,8 @@ from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.journal import Journal
 from kvgossip.node.myself import Myself
 from kvgossip.node.peers import Peers
-from kvgossip.protocol.membership import MemberChange
+from kvgossip.protocol.member_table import addresses
+from kvgossip.protocol.membership import MemberMessage
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.wire import messages as m
 
@@ -65,18 +66,18 @@ class Meeting:
         self.greet(sender)
         return False
 
-    def receive(self, sender: Address, message: m.MemberSyn | m.MemberAck | m.MemberAck2, now: Now) -> None:
+    def receive(self, sender: Address, message: MemberMessage, now: Now) -> None:
         self._peers.receive(sender, message, now)
 
     def handle_heard(self, sender: Address, now_ms: int) -> None:
         """Any frame came from ``sender``."""
         self._peers.handle_heard(sender, now_ms)
 
-    def handle_send_failed(self, to: Address) -> None:
-        self._peers.handle_send_failed(to)
+    def handle_send_failed(self, to: Address, now_ms: int) -> None:
+        self._peers.handle_send_failed(to, now_ms)
 
-    def handle_timer(self, now_ms: int) -> None:
-        self._peers.membership.handle_timer(now_ms)
+    def handle_timer(self, now: Now) -> None:
+        self._peers.handle_timer(now)
         voted = self._peers.vote_on_clock()
         if voted is not None:
             self._journal.notify(voted)
@@ -89,25 +90,29 @@ class Meeting:
 
     # -- after every input
 
-    def react(self, now_ms: int) -> None:
+    def react(self, now: Now) -> None:
         """Tell the log and the machines what has changed among the members."""
-        if self._peers.membership.found_copy:
-            self._peers.membership.found_copy = False
+        table = self._peers.membership.table
+        if table.found_copy:
+            table.found_copy = False
             self._copies.found("a later start of the same replica is a member")
-        for change, event in self._peers.take_changes():
+        changes = self._peers.take_changes(now)
+        for _, event in changes:
             self._journal.notify(event)
-            if change.kind in ("alive", "down"):
-                self._take_target_change(change, now_ms)
+        if any(change.kind != "suspect" for change, _ in changes):
+            self._set_targets()
+        for change, _ in changes:
+            if change.kind == "alive":
+                self._exchanges.meet(change.member.peer, now.monotonic_ms)
 
     def stage_all(self) -> None:
         """Write this node's identity and all members again."""
         self._me.stage()
         self._peers.stage_all()
 
-    def _take_target_change(self, change: MemberChange, now_ms: int) -> None:
-        """A member came to life or fell silent: it is, or is no longer, somebody to talk to."""
-        live = self._peers.membership.live_addresses()
-        self._rumors.set_targets(live)
-        self._exchanges.schedule.set_targets(live)
-        if change.kind == "alive":
-            self._exchanges.meet(change.member.peer, now_ms)
+    def _set_targets(self) -> None:
+        """Who is live may have changed. Data is fetched from those that can serve, if there are any."""
+        live = list(self._peers.membership.table.live())
+        fit = [peer for peer in live if peer.member.is_fit]
+        self._rumors.set_targets(addresses(live))
+        self._exchanges.schedule.set_targets(addresses(fit or live))

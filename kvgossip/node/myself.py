@@ -3,10 +3,10 @@
 from random import Random
 
 import kvgossip
-from kvgossip.model.ids import Address
 from kvgossip.model.member import Member
 from kvgossip.node.copies import OldDots
 from kvgossip.node.identity import Identity
+from kvgossip.node.profile import NodeProfile
 from kvgossip.node.staging import Staging
 from kvgossip.wire.messages import Known
 
@@ -14,12 +14,10 @@ from kvgossip.wire.messages import Known
 class Myself:
     """The identity of this start, and its renewal when the directory turns out to be a copy."""
 
-    def __init__(self, identity: Identity, staging: Staging, *, name: str, peer: Address, api: str) -> None:
+    def __init__(self, identity: Identity, staging: Staging, profile: NodeProfile) -> None:
         self.identity = identity
         self._staging = staging
-        self._name = name
-        self._peer = peer
-        self._api = api
+        self._profile = profile
         self.counter_at_start = staging.own_counter
         self.counter_told = staging.own_counter
         """The greatest own counter that anybody can have heard of; see ``shows_copy``."""
@@ -47,10 +45,12 @@ class Myself:
             replica=self.identity.replica,
             generation=self.identity.generation,
             version=1,
-            name=self._name,
-            peer=self._peer,
-            api=self._api,
+            name=self._profile.name,
+            peer=self._profile.peer,
+            api=self._profile.api,
             software=kvgossip.__version__,
+            zone=self._profile.zone,
+            tags=self._profile.tags,
         )
 
     def known(self) -> Known:

@@ -28,6 +28,7 @@ from kvgossip.node.sending import Sending
 from kvgossip.node.settling import Settling
 from kvgossip.node.staging import Staging
 from kvgossip.node.traffic import Traffic
+from kvgossip.node.vital_signs import VitalSigns
 from kvgossip.node.wall_clock import WallClock
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.rumor import Load, RumorMonger
@@ -54,6 +55,8 @@ class Machines:
     merging: Merging
     exchanges: Exchanges
     recount: Recount
+    vitals: VitalSigns
+    news_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def make_machines(
     tuning, outbox = profile.tuning, Outbox()
     rows = Rows(store, digest_seed=digest_seed, inline_bytes_max=tuning.inline_bytes_max)
     staging = Staging(store, replica=identity.replica, digest_seed=digest_seed, tuning=tuning)
-    me = Myself(identity, staging, name=profile.name, peer=profile.peer, api=profile.api)
+    me = Myself(identity, staging, profile)
     peers = Peers(me.record(), store, staging, tuning=tuning, rng=rng, outbox=outbox, now_ms=now_ms)
     rumors = RumorMonger(tuning, rng, outbox, load_hot)
     merging = Merging(staging, Transfers(tuning, digest_seed, outbox), rumors, digest_seed)
@@ -99,6 +102,8 @@ def make_machines(
         outbox=outbox,
         now_ms=now_ms,
     )
+    admission = Admission(staging, tuning.staged_bytes_max)
+    recount = Recount(store, staging, tuning, now_ms)
     return Machines(
         outbox=outbox,
         journal=Journal(),
@@ -106,7 +111,7 @@ def make_machines(
         store=store,
         rows=rows,
         staging=staging,
-        admission=Admission(staging, tuning.staged_bytes_max),
+        admission=admission,
         me=me,
         peers=peers,
         clock=WallClock(peers.offsets),
@@ -114,7 +119,16 @@ def make_machines(
         chunks=ChunkServer(digest_seed, outbox),
         merging=merging,
         exchanges=exchanges,
-        recount=Recount(store, staging, tuning, now_ms),
+        recount=recount,
+        vitals=VitalSigns(
+            peers.membership.table,
+            store,
+            staging,
+            admission=admission,
+            offsets=peers.offsets,
+            recount=recount,
+        ),
+        news_bytes_max=tuning.news_bytes_max,
     )
 
 
@@ -186,7 +200,14 @@ def join_machines(machines: Machines, rng: Random, *, announces_visible: bool) -
             checks=checks,
             leaving=leaving,
             endings=endings,
-            sending=Sending(of.outbox, peers=of.peers, me=of.me, traffic=of.traffic, journal=of.journal),
+            sending=Sending(
+                of.outbox,
+                peers=of.peers,
+                me=of.me,
+                traffic=of.traffic,
+                journal=of.journal,
+                news_bytes_max=of.news_bytes_max,
+            ),
             journal=of.journal,
         ),
     )

@@ -8,16 +8,17 @@ from random import Random
 
 from kvgossip.config import Tuning
 from kvgossip.errors import EncodingError
-from kvgossip.model.encoding import decode_member, encode_member
-from kvgossip.model.ids import Address, format_id
-from kvgossip.model.member import Member
-from kvgossip.node.convergence import state_of
+from kvgossip.model.ids import Address, ReplicaId, format_id
+from kvgossip.model.member import Member, MemberRow
+from kvgossip.model.member_encoding import decode_member, encode_member
+from kvgossip.node.convergence import state_name, state_of
 from kvgossip.node.effects import Event, Now
 from kvgossip.node.staging import Staging
 from kvgossip.node.status import MemberStatus
 from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
 from kvgossip.protocol.clock_offsets import ClockOffsets
-from kvgossip.protocol.membership import MemberChange, Membership
+from kvgossip.protocol.member_table import MemberChange
+from kvgossip.protocol.membership import MemberMessage, Membership
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.store.base import Store
 from kvgossip.wire import messages as m
@@ -26,7 +27,9 @@ META_MEMBERS = "member/"
 HELD_MAX = 32
 """Messages that wait for the word of one address; more are dropped, and sent again by their machines."""
 
-WITHOUT_WORD = (m.Hello, m.MemberSyn, m.MemberAck, m.MemberAck2)
+MEMBER_TABLE_MESSAGES = (m.MemberSyn, m.MemberAck, m.MemberAck2, m.MemberNews)
+MEMBER_MESSAGES = (m.Ping, m.Ack, m.PingReq, m.Nack, *MEMBER_TABLE_MESSAGES)
+WITHOUT_WORD = (m.Hello, *MEMBER_MESSAGES)
 """What may be exchanged before both sides have told what they know of each other. No data: a node must
 learn that it is a copy before any of its dots is seen."""
 
@@ -47,11 +50,16 @@ class Peers:
     ) -> None:
         self._staging = staging
         self._outbox = outbox
+        self._tuning = tuning
         self.offsets = ClockOffsets(tuning.clock_drift_ms_max)
         self._held: dict[Address, list[m.Message]] = {}
         self.acquaintances = Acquaintances(outbox, lambda r: staging.committed_clock.greatest(r))
-        known, self._garbled = _read_members(store)
-        self.membership = Membership(me, known, tuning=tuning, rng=rng, outbox=outbox, now_ms=now_ms)
+        rows, self._garbled = _read_members(store)
+        self._since_wall_ms = {
+            row.member.replica: row.since_wall_ms for row in rows if not row.standing.is_present
+        }
+        """When those that are gone went."""
+        self.membership = Membership(me, rows, tuning=tuning, rng=rng, outbox=outbox, now_ms=now_ms)
 
     # -- inputs
 
@@ -98,21 +106,16 @@ class Peers:
             held.append(message)
         return [self.acquaintances.hello_for(to, me)]
 
-    def handle_send_failed(self, to: Address) -> None:
+    def handle_send_failed(self, to: Address, now_ms: int) -> None:
         self._held.pop(to, None)
+        self.membership.handle_send_failed(to, now_ms)
 
-    def receive(self, sender: Address, message: m.MemberSyn | m.MemberAck | m.MemberAck2, now: Now) -> None:
-        if not isinstance(message, m.MemberAck2) and message.wall_ms:
+    def receive(self, sender: Address, message: MemberMessage, now: Now) -> None:
+        if isinstance(message, m.Ping | m.Ack) and message.wall_ms:
             replica = self.acquaintances.replica_at(sender)
             if replica is not None:
                 self.offsets.note(replica, their_wall_ms=message.wall_ms, wall_ms=now.wall_ms)
-        match message:
-            case m.MemberSyn():
-                self.membership.handle_syn(sender, message, now.monotonic_ms)
-            case m.MemberAck():
-                self.membership.handle_ack(sender, message, now.monotonic_ms)
-            case m.MemberAck2():
-                self.membership.handle_ack2(message, now.monotonic_ms)
+        self.membership.receive(sender, message, now.monotonic_ms)
 
     def handle_heard(self, sender: Address, now_ms: int) -> None:
         """Any frame came from ``sender``; it is alive here once it has given its word."""
@@ -122,7 +125,7 @@ class Peers:
 
     def vote_on_clock(self) -> Event | None:
         """Correct the wall clock by what live peers told; the line for the log if that began or ended."""
-        live = {member.replica for member, is_alive, _ in self.membership.members() if is_alive}
+        live = {peer.member.replica for peer in self.membership.table.live()}
         if not self.offsets.vote(live):
             return None
         correction_ms = self.offsets.correction_ms
@@ -132,56 +135,93 @@ class Peers:
 
     def handle_new_identity(self, me: Member) -> None:
         """This node is another replica from now on."""
-        self.membership.set_me(me)
+        self.membership.table.set_me(me)
         self.acquaintances.handle_new_identity()
 
-    def take_changes(self) -> list[tuple[MemberChange, Event]]:
+    def handle_timer(self, now: Now) -> None:
+        self.membership.handle_timer(now.monotonic_ms)
+        self._forget_expired(now)
+
+    def take_changes(self, now: Now) -> list[tuple[MemberChange, Event]]:
         """What changed, each with its line for the log; the member table on disk follows."""
-        changes = self.membership.take_changes()
+        changes = self.membership.table.take_changes()
         for change in changes:
-            if change.kind not in ("alive", "down"):
-                self._stage(change.member)
+            if not change.standing.is_present:
+                self._since_wall_ms[change.member.replica] = now.wall_ms
+            if change.kind not in ("alive", "suspect"):
+                self._stage(change.member.replica)
         return [(change, _event(change)) for change in changes]
 
     def stage_all(self) -> None:
         """Write the whole member table, after a commit that failed."""
-        for member, _, _ in self.membership.members():
-            self._stage(member)
+        for replica in self.membership.table.peers:
+            self._stage(replica)
+
+    def _forget_expired(self, now: Now) -> None:
+        """Who was gone for long is forgotten, by a majority of those known: a minority may be what is gone.
+
+        As long again the claim is kept, so that nobody who was away brings the member back.
+        """
+        table = self.membership.table
+        is_majority = 2 * table.present_count > 1 + sum(1 for _ in table.known())
+        for replica, since_ms in list(self._since_wall_ms.items()):
+            peer = table.peers.get(replica)
+            is_due = now.wall_ms - since_ms >= self._tuning.forget_after_ms
+            if peer is None or peer.standing.is_present:
+                del self._since_wall_ms[replica]
+            elif is_due and peer.is_forgotten:
+                table.drop(replica)
+                self._stage(replica)
+            elif is_due and is_majority:
+                self.membership.forget(replica)
 
     # -- queries
 
     def statuses(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
+        now_ms = now.monotonic_ms
+        table, probing = self.membership.table, self.membership.probing
         others = [
             MemberStatus(
-                member=member,
-                state=state_of(member, is_alive),
-                heard_ms_ago=None if heard_ms is None else now.monotonic_ms - heard_ms,
+                member=peer.member,
+                state=state_of(peer),
+                incarnation=peer.standing.incarnation,
+                heard_ms_ago=None if peer.heard_ms is None else now_ms - peer.heard_ms,
+                phi=self.membership.phi(peer.member.replica, now_ms),
+                round_trip_ms=probing.round_trips_ms.get(peer.member.replica),
                 is_self=False,
             )
-            for member, is_alive, heard_ms in self.membership.members()
+            for peer in table.known()
         ]
         others.sort(key=lambda status: (status.member.name, status.member.replica))
-        return [MemberStatus(self.membership.me, "alive", 0, is_self=True), *others]
+        incarnation = table.standing.incarnation
+        return [
+            MemberStatus(table.me, state_name(table.standing), incarnation, 0, 0.0, 0, is_self=True),
+            *others,
+        ]
 
     def take_garbled(self) -> list[Event]:
         """Member records on disk that could not be read, once each; gossip brings them anew."""
         taken, self._garbled = self._garbled, []
         return [Event("member-record-garbled", {"record": name}) for name in taken]
 
-    def _stage(self, member: Member) -> None:
-        self._staging.stage_meta(f"{META_MEMBERS}{format_id(member.replica)}", encode_member(member))
+    def _stage(self, replica: ReplicaId) -> None:
+        peer = self.membership.table.peers.get(replica)
+        name = f"{META_MEMBERS}{format_id(replica)}"
+        since_ms = self._since_wall_ms.get(replica, 0)
+        row = None if peer is None else MemberRow(peer.member, peer.standing, since_ms)
+        self._staging.stage_meta(name, None if row is None else encode_member(row))
 
 
-def _read_members(store: Store) -> tuple[list[Member], list[str]]:
-    members: list[Member] = []
+def _read_members(store: Store) -> tuple[list[MemberRow], list[str]]:
+    rows: list[MemberRow] = []
     garbled: list[str] = []
     for name, data in store.scan_meta(META_MEMBERS):
         try:
-            members.append(decode_member(data))
+            rows.append(decode_member(data))
         except EncodingError:
             garbled.append(name)
-    return members, garbled
+    return rows, garbled
 
 
 def _event(change: MemberChange) -> Event:

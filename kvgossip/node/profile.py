@@ -15,5 +15,8 @@ class NodeProfile:
     api: str
     seeds: tuple[Address, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
+    zone: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Sorted by key."""
     announces_visible: bool = False
     """Notify ``Visible`` for every row that a commit shows; for traces."""

@@ -10,6 +10,7 @@ committed rows and clocks; answers that were decided on staged rows wait for the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import kvgossip
@@ -26,6 +27,7 @@ from kvgossip.node.local_writes import NO_CONDITION, format_etag, stage_write
 from kvgossip.node.parts import join_machines, make_machines
 from kvgossip.node.profile import NodeProfile
 from kvgossip.node.status import Checked, MemberStatus, Status
+from kvgossip.node.vital_signs import Vitals
 from kvgossip.store.base import Batch, Store
 from kvgossip.wire import messages as m
 
@@ -136,6 +138,23 @@ class Replica:
         self._settle(now)
         return ticket
 
+    def set_tags(self, tags: tuple[tuple[str, str], ...], now: Now) -> None:
+        """Tell the cluster other tags, sorted by key, until the next start.
+
+        Raises ``EncodingError`` if there are too many, or one is too long or not printable; nothing changes.
+        """
+        table = self._peers.membership.table
+        me = replace(table.me, tags=tags)
+        me.check()
+        table.set_me(me)
+        self._settle(now)
+
+    def forget(self, replica: ReplicaId, now: Now) -> bool:
+        """Have the cluster forget a member that is down or has left. False if it is present, or unknown."""
+        is_forgotten = self._peers.membership.forget(replica)
+        self._settle(now)
+        return is_forgotten
+
     # -- inputs: the world
 
     def receive(self, sender: Address, data: bytes, now: Now) -> None:
@@ -150,7 +169,7 @@ class Replica:
         self._commits.handle_timer(now_ms)
         if not self._admission.is_started:
             return
-        self._meeting.handle_timer(now_ms)
+        self._meeting.handle_timer(now)
         if self._copies.is_reissuing:
             self._copies.step()
         else:
@@ -172,13 +191,19 @@ class Replica:
     def handle_send_failed(self, to: Address, now: Now) -> None:
         """Some frames for ``to`` were dropped. Anti-entropy mends what they carried."""
         self._journal.count("sends_failed")
-        self._meeting.handle_send_failed(to)
+        self._meeting.handle_send_failed(to, now.monotonic_ms)
         self._rumors.handle_send_failed(to, now.monotonic_ms)
         self._settle(now)
 
     def handle_seeds(self, seeds: Sequence[Address], now: Now) -> None:
         """The seeds, resolved anew."""
         self._meeting.set_seeds(seeds)
+
+    def handle_vitals(self, vitals: Vitals, now: Now) -> None:
+        """What the runtime has measured of its process and machine; every some seconds."""
+        if self._admission.is_started:
+            self._machines.vitals.handle_vitals(vitals, now)
+            self._settle(now)
 
     def handle_committed(self, batch: Batch, now: Now) -> None:
         """The batch of the last ``Commit`` is durable."""

@@ -52,7 +52,7 @@ class Settling:
         for event in self._merging.take_events():
             self._journal.notify(event)
         self._copies.look_at_merges()
-        self._meeting.react(now_ms)
+        self._meeting.react(now)
         if self._rumors.was_dropped:
             self._rumors.was_dropped = False
             self._exchanges.schedule.handle_rumors_dropped(now_ms)

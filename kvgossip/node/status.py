@@ -53,8 +53,13 @@ class MemberStatus:
 
     member: Member
     state: str
-    """``alive``, ``down`` or ``left``."""
+    """``alive``, ``suspect``, ``down`` or ``left``."""
+    incarnation: int
     heard_ms_ago: int | None
+    phi: float
+    """How unlikely its silence is, by its history: 8 is one in a hundred million."""
+    round_trip_ms: int | None
+    """Of the last probe that it answered itself."""
     is_self: bool
 
 

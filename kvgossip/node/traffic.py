@@ -4,9 +4,14 @@ from kvgossip.wire import messages as m
 
 KINDS: dict[type, str] = {
     m.Hello: "hello",
+    m.Ping: "probe",
+    m.Ack: "probe",
+    m.PingReq: "probe",
+    m.Nack: "probe",
     m.MemberSyn: "member",
     m.MemberAck: "member",
     m.MemberAck2: "member",
+    m.MemberNews: "member",
     m.RumorPush: "rumor",
     m.RumorAnswer: "rumor",
     m.RumorPull: "rumor",

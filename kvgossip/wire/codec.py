@@ -20,7 +20,22 @@ from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, MERGED_ENTRY_BYTES_M
 from kvgossip.errors import EncodingError
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Key
-from kvgossip.model.member import ADDRESS_CHARS_MAX, NODE_NAME_CHARS_MAX, Member
+from kvgossip.model.member import (
+    ADDRESS_CHARS_MAX,
+    INCARNATION_MAX,
+    NODE_NAME_CHARS_MAX,
+    NUMBER_MAX,
+    TAG_KEY_CHARS_MAX,
+    TAG_VALUE_CHARS_MAX,
+    TAGS_MAX,
+    TROUBLE_CHARS_MAX,
+    TROUBLES_MAX,
+    ZONE_CHARS_MAX,
+    Load,
+    Member,
+    MemberState,
+    Standing,
+)
 from kvgossip.wire import messages as m
 
 _U64_MAX = (1 << 64) - 1
@@ -33,13 +48,17 @@ Read = Callable[[msgpack.Unpacker], Any]
 Fields = tuple[Read, ...]
 
 
-def encode(message: m.Message) -> bytes:
-    number = _NUMBERS[type(message)]
-    packed: bytes = _pack((number, *_ENCODERS[number](message)))
-    return _VERSION + packed
+def encode(message: m.Message, news: m.MemberNews | None = None) -> bytes:
+    """A frame with ``message``, and ``news`` behind it."""
+    return _VERSION + _packed(message) + (b"" if news is None else _packed(news))
 
 
 def decode(frame: bytes) -> m.Message:
+    """The message of a frame, without the news behind it. Raises ``EncodingError``."""
+    return decode_frame(frame)[0]
+
+
+def decode_frame(frame: bytes) -> tuple[m.Message, m.MemberNews | None]:
     """Raises ``EncodingError``: the sender's fault; nothing happened."""
     if not 2 <= len(frame) <= FRAME_BYTES_MAX:
         raise EncodingError(f"a frame has 2 to {FRAME_BYTES_MAX} bytes, this one {len(frame)}")
@@ -52,11 +71,18 @@ def decode(frame: bytes) -> m.Message:
     unpacker.feed(memoryview(frame)[1:])
     try:
         message = _read_message(unpacker)
+        news = _read_message(unpacker) if unpacker.tell() != len(frame) - 1 else None
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise EncodingError(f"no message within the limits: {type(error).__name__}: {error}") from None
-    if unpacker.tell() != len(frame) - 1:
+    if unpacker.tell() != len(frame) - 1 or not (news is None or isinstance(news, m.MemberNews)):
         raise EncodingError("bytes follow the message")
-    return message
+    return message, news
+
+
+def _packed(message: m.Message) -> bytes:
+    number = _NUMBERS[type(message)]
+    packed: bytes = _pack((number, *_ENCODERS[number](message)))
+    return packed
 
 
 def _read_message(unpacker: msgpack.Unpacker) -> m.Message:
@@ -125,6 +151,13 @@ def _flag(unpacker: msgpack.Unpacker) -> bool:
     return raw
 
 
+def _state(unpacker: msgpack.Unpacker) -> MemberState:
+    raw = unpacker.unpack()
+    if type(raw) is not int or not 0 <= raw <= MemberState.FORGOTTEN:
+        raise EncodingError("no state of a member")
+    return MemberState(raw)
+
+
 def _key(unpacker: msgpack.Unpacker) -> Key:
     raw = unpacker.unpack()
     if type(raw) is not bytes or not 2 <= len(raw) <= KEY_BYTES_MAX + 1:
@@ -179,10 +212,12 @@ def _carried(unpacker: msgpack.Unpacker) -> m.Carried:
     return m.Carried(Key(key), data)
 
 
-def _member(unpacker: msgpack.Unpacker) -> Member:
-    member: Member = _member_record(unpacker)
+def _make_record(*fields: Any) -> m.Record:
+    """From the fields of a member, and the incarnation and state of its standing."""
+    *texts, incarnation, state = fields
+    member = Member(*texts)
     member.check()
-    return member
+    return m.Record(member, Standing(member.generation, incarnation, state))
 
 
 _u64 = _uint(_U64_MAX)
@@ -204,9 +239,14 @@ _offers = _many(_record(m.Offer, (_key, _u128, _size, _many(_dot))))
 _KNOWN_FIELDS: Fields = (_replica, _u32, _u64, _u64)
 _known = _record(m.Known, _KNOWN_FIELDS)
 _maybe_known = _optional_record(m.Known, _KNOWN_FIELDS)
-_digests = _many(_record(m.MemberDigest, (_replica, _u32, _u64, _u64)), items_max=MEMBER_ITEMS_MAX)
+_incarnation = _uint(INCARNATION_MAX)
+_standing = _record(Standing, (_u32, _incarnation, _state))
+_digests = _many(_record(m.MemberDigest, (_replica, _u64, _standing)), items_max=MEMBER_ITEMS_MAX)
+_claims = _many(_record(m.Claim, (_replica, _standing, _replica)), items_max=MEMBER_ITEMS_MAX)
+_number = _uint(NUMBER_MAX)
+_tag = _record(lambda key, value: (key, value), (_text(TAG_KEY_CHARS_MAX), _text(TAG_VALUE_CHARS_MAX)))
 _member_record = _record(
-    Member,
+    _make_record,
     (
         _replica,
         _u32,
@@ -215,10 +255,17 @@ _member_record = _record(
         _text(ADDRESS_CHARS_MAX),
         _text(ADDRESS_CHARS_MAX),
         _text(NODE_NAME_CHARS_MAX),
-        _flag,
+        _text(ZONE_CHARS_MAX),
+        _uint((1 << 16) - 1),
+        _many(_tag, items_max=TAGS_MAX),
+        _many(_text(TROUBLE_CHARS_MAX), items_max=TROUBLES_MAX),
+        _record(Load, (_number,) * 5),
+        _u128,
+        _incarnation,
+        _state,
     ),
 )
-_members = _many(_member, items_max=MEMBER_ITEMS_MAX)
+_members = _many(_member_record, items_max=MEMBER_ITEMS_MAX)
 _asked = _many(_replica, items_max=MEMBER_ITEMS_MAX)
 _children = _many(_record(m.RangeChildren, (_u64, _bits, _fingerprints)))
 _rows = _many(_record(m.RangeRows, (_u64, _bits, _listed)))
@@ -239,14 +286,40 @@ def _plain_known(known: m.Known | None) -> tuple[int, ...]:
     return () if known is None else (known.replica, known.generation, known.start_number, known.counter)
 
 
-def _plain_digests(digests: Sequence[m.MemberDigest]) -> list[tuple[int, ...]]:
-    return [(d.replica, d.generation, d.version, d.heartbeat) for d in digests]
+def _plain_standing(standing: Standing) -> tuple[int, int, int]:
+    return (standing.generation, standing.incarnation, int(standing.state))
 
 
-def _plain_members(members: Sequence[Member]) -> list[tuple[Any, ...]]:
-    return [
-        (x.replica, x.generation, x.version, x.name, x.peer, x.api, x.software, x.has_left) for x in members
-    ]
+def _plain_digests(digests: Sequence[m.MemberDigest]) -> list[tuple[Any, ...]]:
+    return [(d.replica, d.version, _plain_standing(d.standing)) for d in digests]
+
+
+def _plain_claims(claims: Sequence[m.Claim]) -> list[tuple[Any, ...]]:
+    return [(c.replica, _plain_standing(c.standing), c.by) for c in claims]
+
+
+def _plain_records(records: Sequence[m.Record]) -> list[tuple[Any, ...]]:
+    return [(*_plain_member(r.member), r.standing.incarnation, int(r.standing.state)) for r in records]
+
+
+def _plain_member(x: Member) -> tuple[Any, ...]:
+    texts = (x.name, x.peer, x.api, x.software, x.zone)
+    load = _plain_load(x.load)
+    return (
+        x.replica,
+        x.generation,
+        x.version,
+        *texts,
+        x.wire_version,
+        x.tags,
+        x.troubles,
+        load,
+        _b16(x.root),
+    )
+
+
+def _plain_load(load: Load) -> tuple[int, ...]:
+    return (load.keys, load.writes_per_s, load.cpu_permille, load.memory_bytes, load.disk_free_bytes)
 
 
 def _plain_children(ranges: Sequence[m.RangeChildren]) -> list[tuple[int, int, bytes]]:
@@ -270,14 +343,35 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word),
         (_known, _maybe_known, _flag),
     ),
-    (10, m.MemberSyn, lambda x: (_plain_digests(x.digests), x.wall_ms), (_digests, _wall_ms)),
+    (2, m.Ping, lambda x: (x.sequence, x.target, x.wall_ms), (_u64, _replica, _wall_ms)),
+    (3, m.Ack, lambda x: (x.sequence, x.table, x.wall_ms), (_u64, _u64, _wall_ms)),
+    (4, m.PingReq, lambda x: (x.sequence, x.target), (_u64, _replica)),
+    (5, m.Nack, lambda x: (x.sequence,), (_u64,)),
+    (10, m.MemberSyn, lambda x: (_plain_digests(x.digests), x.is_whole), (_digests, _flag)),
     (
         11,
         m.MemberAck,
-        lambda x: (_plain_digests(x.digests), _plain_members(x.records), x.asked, x.wall_ms),
-        (_digests, _members, _asked, _wall_ms),
+        lambda x: (
+            _plain_digests(x.digests),
+            _plain_records(x.records),
+            _plain_claims(x.claims),
+            x.asked,
+            x.has_more,
+        ),
+        (_digests, _members, _claims, _asked, _flag),
     ),
-    (12, m.MemberAck2, lambda x: (_plain_members(x.records),), (_members,)),
+    (
+        12,
+        m.MemberAck2,
+        lambda x: (_plain_records(x.records), _plain_claims(x.claims)),
+        (_members, _claims),
+    ),
+    (
+        13,
+        m.MemberNews,
+        lambda x: (_plain_records(x.records), _plain_claims(x.claims)),
+        (_members, _claims),
+    ),
     (
         20,
         m.RumorPush,

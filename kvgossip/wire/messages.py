@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Generation, Key, ReplicaId, StartNumber
-from kvgossip.model.member import Member
+from kvgossip.model.member import Member, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,40 +56,108 @@ class Hello:
     has_your_word: bool
 
 
+# -- failure detection (SWIM: Das, Gupta, Motivala 2002; nack: Dadgar, Phillips, Currey 2017) -------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you there, ``target``? ``wall_ms``: the sender's raw wall time, filled in when it is sent."""
+
+    sequence: int
+    target: ReplicaId
+    wall_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The answer, also of a helper for the one that it was asked to ping.
+
+    ``table``: the fingerprint of the sender's member table.
+    """
+
+    sequence: int
+    table: int
+    wall_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PingReq:
+    """Ping ``target`` for me."""
+
+    sequence: int
+    target: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """The helper is well, and has not heard from the target in time."""
+
+    sequence: int
+
+
 # -- members (SYN, ACK, ACK2: van Renesse et al. 2008) ---------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class MemberDigest:
-    """A summary of one member record. A newer heartbeat alone is a proof of life."""
+class Claim:
+    """What somebody says of a member's life. ``by``: who suspects it; 0 in all other states."""
 
     replica: ReplicaId
-    generation: Generation
+    standing: Standing
+    by: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A member's record, and what the sender holds of its life."""
+
+    member: Member
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDigest:
+    """A summary of one member: the version of its record, and its standing."""
+
+    replica: ReplicaId
     version: int
-    heartbeat: int
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
 class MemberSyn:
-    """``wall_ms``: the sender's raw wall time, filled in when it is sent; 0 if it does not say."""
+    """``is_whole``: members that are not mentioned are unknown to the sender."""
 
     digests: tuple[MemberDigest, ...]
-    wall_ms: int = 0
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MemberAck:
-    """Records that the SYN showed to be older at its sender, and what its sender is asked for."""
+    """What the SYN showed to be older at its sender, and what its sender is asked for.
+
+    ``digests``: a part of the answering node's, unless the SYN was whole. ``has_more``: not all fitted.
+    """
 
     digests: tuple[MemberDigest, ...]
-    records: tuple[Member, ...]
+    records: tuple[Record, ...]
+    claims: tuple[Claim, ...]
     asked: tuple[ReplicaId, ...]
-    wall_ms: int = 0
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MemberAck2:
-    records: tuple[Member, ...]
+    records: tuple[Record, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberNews:
+    """What changed in the member table. Travels alone, or behind another message in its frame."""
+
+    records: tuple[Record, ...]
+    claims: tuple[Claim, ...]
 
 
 # -- rumors (Demers et al. 1987) -------------------------------------------------------------------------
@@ -315,9 +383,14 @@ ExchangeAnswer = Compared | Fetched | Given | ClockShared
 ExchangeMessage = ExchangeOpen | ExchangeOpened | ExchangeRequest | ExchangeAnswer | ExchangeOver
 Message = (
     Hello
+    | Ping
+    | Ack
+    | PingReq
+    | Nack
     | MemberSyn
     | MemberAck
     | MemberAck2
+    | MemberNews
     | RumorPush
     | RumorAnswer
     | RumorPull

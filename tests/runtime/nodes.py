@@ -14,7 +14,7 @@ from kvgossip.runtime.log import Log
 from kvgossip.runtime.node import Node
 from kvgossip.runtime.settings import Settings
 
-QUICK = Tuning(exchange_interval_ms=1_000, gossip_interval_ms=200, seed_interval_ms=500)
+QUICK = Tuning(exchange_interval_ms=1_000, probe_interval_ms=300, probe_timeout_ms=100, seed_interval_ms=500)
 
 
 class Loopback(Node):
