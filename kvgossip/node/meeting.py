@@ -112,7 +112,10 @@ class Meeting:
 
     def _set_targets(self) -> None:
         """Who is live may have changed. Data is fetched from those that can serve, if there are any."""
-        live = list(self._peers.membership.table.live())
-        fit = [peer for peer in live if peer.member.is_fit]
-        self._rumors.set_targets(addresses(live))
-        self._exchanges.schedule.set_targets(addresses(fit or live))
+        table = self._peers.membership.table
+        live = list(table.live())
+        fit = [peer for peer in live if peer.member.is_fit] or live
+        far = addresses(peer for peer in live if peer.member.zone != table.me.zone)
+        fit_far = addresses(peer for peer in fit if peer.member.zone != table.me.zone)
+        self._rumors.set_targets(addresses(live), far)
+        self._exchanges.schedule.set_targets(addresses(fit), fit_far)

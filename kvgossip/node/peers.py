@@ -177,6 +177,12 @@ class Peers:
 
     # -- queries
 
+    def is_far(self, address: Address) -> bool:
+        """True if a member of another zone answers at ``address``."""
+        replica = self.acquaintances.replica_at(address)
+        member = None if replica is None else self.membership.table.find(replica)
+        return member is not None and member.zone != self.membership.table.me.zone
+
     def statuses(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
         now_ms = now.monotonic_ms

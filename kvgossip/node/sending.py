@@ -43,7 +43,7 @@ class Sending:
                 if isinstance(ready, m.Ping | m.Ack):
                     ready = replace(ready, wall_ms=min(now.wall_ms, STAMP_MS_MAX))
                 data = codec.encode(ready, self._news_beside(ready))
-                self._traffic.count_sent(ready, len(data))
+                self._traffic.count_sent(ready, len(data), is_far=self._peers.is_far(to))
                 self._journal.add(Send(to, data, isinstance(ready, _BULK)))
 
     def _news_beside(self, message: m.Message) -> m.MemberNews | None:

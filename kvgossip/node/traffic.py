@@ -30,9 +30,13 @@ class Traffic:
         kinds = (*dict.fromkeys(KINDS.values()), "exchange")
         self._sent = {kind: [0, 0] for kind in kinds}
         self._received = {kind: [0, 0] for kind in kinds}
+        self._far_bytes_sent = 0
 
-    def count_sent(self, message: m.Message, size: int) -> None:
+    def count_sent(self, message: m.Message, size: int, *, is_far: bool) -> None:
+        """``is_far``: to a member of another zone."""
         _count(self._sent, message, size)
+        if is_far:
+            self._far_bytes_sent += size
 
     def count_received(self, message: m.Message, size: int) -> None:
         _count(self._received, message, size)
@@ -43,6 +47,7 @@ class Traffic:
             for kind, (messages, size) in table.items():
                 named[f"{kind}_messages_{direction}"] = messages
                 named[f"{kind}_bytes_{direction}"] = size
+        named["cross_zone_bytes_sent"] = self._far_bytes_sent
         return named
 
 

@@ -5,12 +5,13 @@ a heal, when a rumor was dropped, and once more after an exchange that ended wit
 arrived meanwhile: they cost a repeat at most). One that was put off or broke is tried again soon.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
 from kvgossip.protocol.exchange import Exchange, Phase
+from kvgossip.protocol.zones import choose_by_zone
 
 FEW_PEERS = 2
 PUT_OFF_MS = 100
@@ -37,6 +38,8 @@ class AntiEntropy:
         self._is_receiving = is_receiving
         self._look_again_ms: int | None = None
         self._targets: Sequence[Address] = ()
+        self._near: Sequence[Address] = ()
+        self._far: Sequence[Address] = ()
         self._wanted: dict[Address, bool] = {}
         """In order of wish; the value says that it is a repeat, which is not repeated."""
         self._put_off: dict[Address, int] = {}
@@ -49,9 +52,14 @@ class AntiEntropy:
         self.put_off_count = 0
         self._broken_in_a_row = 0
 
-    def set_targets(self, targets: Sequence[Address]) -> None:
-        """The live peers, by now. An exchange with another one is over: it keeps those with them waiting."""
+    def set_targets(self, targets: Sequence[Address], far: Collection[Address] = ()) -> None:
+        """The live peers, by now; ``far``: those of them in other zones.
+
+        An exchange with another one is over: it keeps those with them waiting.
+        """
         self._targets = tuple(targets)
+        self._near = tuple(address for address in targets if address not in far)
+        self._far = tuple(far)
         if self.current is not None and self.current.peer not in targets:
             self.current.break_off()
         for address in [a for a in self._wanted if a not in set(targets)]:
@@ -76,7 +84,9 @@ class AntiEntropy:
     def want_any(self, now_ms: int) -> None:
         """Exchange with some live peer as soon as the one under way is over."""
         if self._targets and not self._wanted:
-            self.want(self._rng.choice(self._targets), now_ms)
+            share = self._tuning.cross_zone_share
+            for peer in choose_by_zone(self._rng, self._near, self._far, count=1, far_share=share):
+                self.want(peer, now_ms)
 
     def handle_rumors_dropped(self, now_ms: int) -> None:
         """Rumors were given up that some peer may lack. Few peers are all asked: no other will soon."""

@@ -1,16 +1,12 @@
-"""Which of the live members to talk to: mostly those of the own zone, and some of the others.
+"""Which of the live members to talk to: some at random, mostly of the own zone; or one of all, uniformly."""
 
-Each choice falls on another zone with the chance ``cross_zone_share``, whatever the sizes of the zones, and
-there on a random member: so the traffic between zones is a bounded share of all, and every zone is reached by
-many paths. Without zones, or with nobody in the own one, all choices are uniform.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Address, ReplicaId
 from kvgossip.protocol.member_table import MemberTable, Peer
+from kvgossip.protocol.zones import choose_by_zone
 
 
 class PeerChoice:
@@ -23,22 +19,12 @@ class PeerChoice:
 
     def choose(self, count: int) -> list[Peer]:
         """At most ``count`` live members, near ones mostly."""
-        return self._choose(count, list(self._table.live()))
+        return self._choose(count, self._table.live())
 
     def helpers(self, count: int, target: ReplicaId) -> list[Peer]:
         """The same of those that nobody suspects, other than ``target``."""
         live = self._table.live()
-        return self._choose(count, [p for p in live if p.suspicion is None and p.member.replica != target])
-
-    def _choose(self, count: int, peers: list[Peer]) -> list[Peer]:
-        zone = self._table.me.zone
-        near = [peer for peer in peers if peer.member.zone == zone]
-        far = [peer for peer in peers if peer.member.zone != zone]
-        chosen: list[Peer] = []
-        while len(chosen) < count and (near or far):
-            is_far = not near or (far and self._rng.random() < self._tuning.cross_zone_share)
-            chosen.append(self._take(far if is_far else near))
-        return chosen
+        return self._choose(count, (p for p in live if p.suspicion is None and p.member.replica != target))
 
     def addresses(self, count: int) -> Sequence[Address]:
         return [peer.member.peer for peer in self.choose(count)]
@@ -49,8 +35,11 @@ class PeerChoice:
         fit = [peer for peer in live if peer.member.is_fit]
         return self._rng.choice(fit or live) if live else None
 
-    def _take(self, peers: list[Peer]) -> Peer:
-        """One at random, out of the list: the last one fills its place."""
-        index = self._rng.randrange(len(peers))
-        peers[index], peers[-1] = peers[-1], peers[index]
-        return peers.pop()
+    def _choose(self, count: int, peers: Iterable[Peer]) -> list[Peer]:
+        near: list[Peer] = []
+        far: list[Peer] = []
+        zone = self._table.me.zone
+        for peer in peers:
+            (near if peer.member.zone == zone else far).append(peer)
+        share = self._tuning.cross_zone_share
+        return choose_by_zone(self._rng, near, far, count=count, far_share=share)

@@ -21,7 +21,7 @@ most ``PUSHES_MAX`` pushes to one peer are unanswered; a version is in at most o
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -29,6 +29,7 @@ from random import Random
 from kvgossip.config import RumorDirection, RumorTargets, Tuning
 from kvgossip.model.ids import Address, Key
 from kvgossip.protocol.outbox import Outbox
+from kvgossip.protocol.zones import choose_by_zone
 from kvgossip.wire.messages import Carried, Offer, RumorAnswer, RumorPull, RumorPush
 
 PUSHES_MAX = 2
@@ -88,6 +89,7 @@ class RumorMonger:
         self._pulls = tuning.rumor_direction is not RumorDirection.PUSH
         self._next_pull_ms = 0
         self._targets: Sequence[Address] = ()
+        self._far: frozenset[Address] = frozenset()
         self.was_dropped = False
         """Set when a version was given up unfinished; the owner starts an exchange and clears it."""
         self.sent_count = 0
@@ -117,9 +119,9 @@ class RumorMonger:
             due.clear()
             due.extend(waiting)
 
-    def set_targets(self, targets: Sequence[Address]) -> None:
-        """The live peers, by now."""
-        self._targets = tuple(targets)
+    def set_targets(self, targets: Sequence[Address], far: Collection[Address] = ()) -> None:
+        """The live peers, by now; ``far``: those of them in other zones."""
+        self._targets, self._far = tuple(targets), frozenset(far)
         for address in [a for a in self._peers if a not in set(targets)]:
             self._forget_peer(address)
 
@@ -249,12 +251,19 @@ class RumorMonger:
         if self._tuning.rumor_direction is RumorDirection.PULL:
             return  # it waits to be asked for
         candidates = [a for a in self._candidates(rumor) if not self._is_silent(a)]
-        for address in self._rng.sample(candidates, min(self._tuning.fanout, len(candidates))):
+        chosen = self._choose(candidates)
+        for address in chosen:
             self._enqueue(rumor, address)
-        if len(candidates) > self._tuning.fanout:
+        if len(candidates) > len(chosen):
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
         elif not rumor.waiting:
             del self._hot[rumor.key]
+
+    def _choose(self, candidates: list[Address]) -> list[Address]:
+        near = [address for address in candidates if address not in self._far] if self._far else candidates
+        far = [address for address in candidates if address in self._far] if self._far else []
+        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
+        return choose_by_zone(self._rng, near, far, count=fanout, far_share=share)
 
     def _enqueue(self, rumor: Rumor, address: Address) -> None:
         rumor.waiting.add(address)
