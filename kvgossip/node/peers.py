@@ -92,7 +92,7 @@ class Peers:
         Nothing goes to this node itself: a member may be known at its address that it was before its
         directory was deleted.
         """
-        if to == self.membership.me.peer:
+        if to == self.membership.table.me.peer:
             return []
         if isinstance(message, m.Hello):
             return [message]

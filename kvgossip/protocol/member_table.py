@@ -95,7 +95,9 @@ class MemberTable:
         return None if peer is None else peer.member
 
     def live(self) -> Iterator[Peer]:
-        return (peer for peer in self.peers.values() if peer.is_live)
+        """Never at this node's own address, whoever had it before."""
+        own = self.me.peer
+        return (peer for peer in self.peers.values() if peer.is_live and peer.member.peer != own)
 
     def known(self) -> Iterator[Peer]:
         """All that are not forgotten."""
