@@ -13,8 +13,7 @@ from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.config import FRAME_BYTES_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError, RemoteError
 from kvgossip.model.encoding import decode_entry, encode_entry
-from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber, check_key
-from kvgossip.model.member import Member
+from kvgossip.model.ids import Key, Kind, ReplicaId, StartNumber, check_key
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.faults.raw_peer import NOBODY, RawPeer, cluster_secret
@@ -47,26 +46,12 @@ BROKEN: dict[str, Callable[[RawPeer], None]] = {
 
 CARRIES_ENTRIES = (m.RumorPush, m.Compared, m.Fetched, m.Give, m.Chunk)
 
-_members = st.builds(
-    Member,
-    st.integers(1, 9).map(ReplicaId),
-    st.integers(1, 3).map(Generation),
-    wire.uints((1 << 48) - 1),
-    wire.texts,
-    st.sampled_from([NOBODY, Address("127.0.0.1:0"), Address("é"), Address("127.0.0.1:70000")]),
-    wire.texts,
-    wire.texts,
-    st.booleans(),
+_members = wire.members_of(
+    replicas=st.integers(1, 9),
+    generations=st.integers(1, 3),
+    peers=st.sampled_from([NOBODY, "127.0.0.1:0", "é", "127.0.0.1:70000"]),
 )
-_of_members: dict[type, st.SearchStrategy[m.Message]] = {
-    m.MemberAck: st.builds(
-        m.MemberAck,
-        wire.tuples_of(wire.digests),
-        wire.tuples_of(_members),
-        wire.tuples_of(wire.u64.map(ReplicaId)),
-    ),
-    m.MemberAck2: st.builds(m.MemberAck2, wire.tuples_of(_members)),
-}
+_of_members = wire.member_messages_of(wire.records_of(_members))
 _harmless = st.one_of(
     [
         _of_members.get(kind, messages)

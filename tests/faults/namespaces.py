@@ -1,91 +1,20 @@
-"""Network namespaces: each node with an address of its own, and packets dropped between them by iptables."""
+"""Network namespaces for rows of the fault matrix; see ``bench/namespaces.py``."""
 
-import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
+from bench import namespaces
 from kvgossip.cli.local_cluster import NodeProcess
 from tests.faults.conftest import cannot_run, need
 
 
-class Network:
-    """One namespace a node, all on one bridge that this process reaches too."""
-
-    def __init__(self, nodes: list[NodeProcess]) -> None:
-        mark = os.getpid() % 10_000
-        self._subnet = f"10.203.{mark % 250}"
-        self._names = [f"kvg{mark}n{number}" for number in range(1, len(nodes) + 1)]
-        self._bridge = f"kvg{mark}br"
-        moved = {}
-        for number, node in enumerate(nodes, start=1):
-            for address in (node.api, node.peer):
-                moved[address] = f"{self._address(number)}:{address.rpartition(':')[2]}"
-        for name, node in zip(self._names, nodes, strict=True):
-            command = [_moved(argument, moved) for argument in node.command]
-            node.command = ["ip", "netns", "exec", name, *command]
-            node.api, node.peer = moved[node.api], moved[node.peer]
-
-    def set_up(self, cleanup: ExitStack) -> None:
-        _run(f"ip link add {self._bridge} type bridge")
-        cleanup.callback(_run, f"ip link del {self._bridge}")
-        _run(f"ip addr add {self._subnet}.254/24 dev {self._bridge}")
-        _run(f"ip link set {self._bridge} up")
-        for number, name in enumerate(self._names, start=1):
-            _run(f"ip netns add {name}")
-            cleanup.callback(_run, f"ip netns del {name}")
-            _run(f"ip link add {name} type veth peer name eth0 netns {name}")
-            _run(f"ip link set {name} master {self._bridge} up")
-            _run(f"ip -n {name} addr add {self._address(number)}/24 dev eth0")
-            _run(f"ip -n {name} link set eth0 up")
-            _run(f"ip -n {name} link set lo up")
-
-    def cut(self, side: list[int]) -> None:
-        """Drop all packets between the nodes of ``side``, counted from 1, and the others, both ways."""
-        for number in side:
-            for other in range(1, len(self._names) + 1):
-                if other not in side:
-                    address, name = self._address(other), self._names[number - 1]
-                    _run(f"ip netns exec {name} iptables -A INPUT -s {address} -j DROP")
-                    _run(f"ip netns exec {name} iptables -A OUTPUT -d {address} -j DROP")
-
-    def heal(self) -> int:
-        """Take all rules out. Returns how many packets they have dropped."""
-        dropped = 0
-        for name in self._names:
-            for chain in ("INPUT", "OUTPUT"):
-                listed = _run(f"ip netns exec {name} iptables -L {chain} -v -n -x")
-                dropped += sum(int(line.split()[0]) for line in listed.splitlines() if "DROP" in line)
-            _run(f"ip netns exec {name} iptables -F")
-        return dropped
-
-    def _address(self, number: int) -> str:
-        return f"{self._subnet}.{number}"
-
-
 @contextmanager
-def network(nodes: list[NodeProcess]) -> Iterator[Network]:
-    """Move nodes that are not started yet into namespaces. Stop them before the block ends."""
+def network(nodes: list[NodeProcess]) -> Iterator[namespaces.Network]:
+    """Move nodes that are not started yet into namespaces. They are killed when the block ends."""
     need("ip", "iptables", root=True)
-    made = Network(nodes)
-    with ExitStack() as cleanup:
-        try:
-            made.set_up(cleanup)
-        except subprocess.CalledProcessError as error:
-            cannot_run(f"no network namespace can be made: {error.stderr.strip()}")
-        for node in nodes:
-            cleanup.callback(_end, node)
-        yield made
-
-
-def _end(node: NodeProcess) -> None:
-    if node.started is not None:
-        node.kill()
-
-
-def _moved(argument: str, moved: dict[str, str]) -> str:
-    return ",".join(moved.get(part, part) for part in argument.split(","))
-
-
-def _run(command: str) -> str:
-    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+    try:
+        with namespaces.network(nodes) as made:
+            yield made
+    except subprocess.CalledProcessError as error:
+        cannot_run(f"no network namespace can be made: {error.stderr.strip()}")

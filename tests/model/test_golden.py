@@ -6,18 +6,12 @@ from kvgossip.model.clock import NodeClock
 from kvgossip.model.context import decode_context, encode_context
 from kvgossip.model.digest import bytes_digest, entry_digest, key_hash
 from kvgossip.model.dot import Dot, VersionVector
-from kvgossip.model.encoding import (
-    decode_clock,
-    decode_entry,
-    decode_member,
-    encode_clock,
-    encode_entry,
-    encode_member,
-)
+from kvgossip.model.encoding import decode_clock, decode_entry, encode_clock, encode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Generation, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
-from kvgossip.model.member import Member
+from kvgossip.model.member import Member, MemberRow, MemberState, Standing
+from kvgossip.model.member_encoding import decode_member, encode_member
 from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.stamp import Stamp
@@ -53,7 +47,22 @@ ENTRIES: dict[str, tuple[Kind, Entry]] = {
     ),
 }
 CLOCK = NodeClock({R1: ((1, 300), (302, 302)), R2: ((2, 9),)})
-MEMBER = Member(R1, Generation(3), 5, "n1", Address("10.0.0.1:7701"), "10.0.0.1:7700", "0.1.0", True)
+MEMBER = MemberRow(
+    Member(
+        R1,
+        Generation(3),
+        5,
+        "n1",
+        Address("10.0.0.1:7701"),
+        "10.0.0.1:7700",
+        "0.1.0",
+        "paris",
+        1,
+        (("rack", "7"), ("tier", "")),
+    ),
+    Standing(Generation(3), 9, MemberState.DOWN),
+    1_700_000_000_000,
+)
 
 GOLDEN: dict[str, str] = {
     "kv value": "0100018bcfe5680000070102030405060708000000000000012c0068656c6c6f",
@@ -82,8 +91,9 @@ GOLDEN: dict[str, str] = {
         "fefdfcfbfaf9f8000100000000000000020000000000000009"
     ),
     "member": (
-        "0101010203040506070800000003000000000000000500026e31000d31302e302e302e313a37373031000d31302e302e"
-        "302e313a373730300005302e312e30"
+        "0202020102030405060708000000030000000000000005000000090000018bcfe56800000100026e31000d31302e302e"
+        "302e313a37373031000d31302e302e302e313a373730300005302e312e300005706172697300047261636b0001370004"
+        "746965720000"
     ),
     "key hash": "ce9cb342345049ba",
     "entry digest": "b8afc73e99ca087bdb7674c0171bff3a",

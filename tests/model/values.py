@@ -1,5 +1,7 @@
 """Strategies for values. The alphabets are small, so that ties, shared dots and overlaps are common."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -8,7 +10,7 @@ from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
-from kvgossip.model.member import Member
+from kvgossip.model.member import Load, Member, MemberRow, MemberState, Standing
 from kvgossip.model.mv import MvEntry, Sibling
 from kvgossip.model.stamp import Stamp
 from kvgossip.model.value import Value
@@ -44,17 +46,32 @@ ENTRIES: dict[Kind, st.SearchStrategy[Entry]] = {Kind.KV: kv_entries, Kind.MV: m
 clocks = st.lists(dots, max_size=10).map(lambda drawn: NodeClock().with_dots(drawn))
 
 texts = st.sampled_from(["n1", "é", "127.0.0.1:7701", "x" * 60])
+generations = st.integers(1, 3).map(Generation)
+standings = st.builds(Standing, generations, st.integers(0, 2), st.sampled_from(MemberState))
 members = st.builds(
     Member,
     st.just(ReplicaId(7)),
-    st.integers(1, 3).map(Generation),
+    generations,
     st.integers(0, 3),
     texts,
     texts.map(Address),
     texts,
     texts,
-    st.booleans(),
+    zone=st.sampled_from(["", "paris"]),
+    wire_version=st.integers(1, 2),
+    tags=st.sampled_from([(), (("rack", "7"),), (("a", ""), ("b", "é"))]),
+    troubles=st.sampled_from([(), ("disk-full",)]),
+    load=st.builds(Load, st.integers(0, 1), st.integers(0, 1)),
+    root=st.integers(0, 1),
 )
+kept_members = members.map(lambda member: replace(member, troubles=(), load=Load(), root=0))
+member_rows = st.builds(
+    lambda member, standing, since: MemberRow(member, replace(standing, generation=member.generation), since),
+    kept_members,
+    standings,
+    st.sampled_from([0, 1, (1 << 48) - 1]),
+)
+"""As a disk has them: of what comes and goes nothing is kept."""
 
 
 @st.composite

@@ -4,10 +4,18 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from kvgossip.config import KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX
+from kvgossip.config import KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, STAMP_MS_MAX
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber
-from kvgossip.model.member import Member
+from kvgossip.model.member import (
+    INCARNATION_MAX,
+    NUMBER_MAX,
+    VERSION_MAX,
+    Load,
+    Member,
+    MemberState,
+    Standing,
+)
 from kvgossip.wire import messages as m
 
 T = TypeVar("T")
@@ -37,19 +45,75 @@ dots = st.builds(Dot, u64.map(ReplicaId), u64)
 carried = st.builds(m.Carried, keys, blobs)
 offers = st.builds(m.Offer, keys, u128, sizes, tuples_of(dots))
 known = st.builds(m.Known, u64.map(ReplicaId), u32.map(Generation), u64.map(StartNumber), u64)
-digests = st.builds(m.MemberDigest, u64.map(ReplicaId), u32.map(Generation), u64, u64)
+states = st.sampled_from(MemberState)
+incarnations = uints(INCARNATION_MAX)
+standings = st.builds(Standing, u32.map(Generation), incarnations, states)
+digests = st.builds(m.MemberDigest, u64.map(ReplicaId), u64, standings)
+claims = st.builds(m.Claim, u64.map(ReplicaId), standings, u64.map(ReplicaId))
 texts = st.sampled_from(["n", "é", "10.0.0.1:7701", "x" * 64])
-members = st.builds(
-    Member,
-    st.integers(1, (1 << 64) - 1).map(ReplicaId),
-    st.integers(1, (1 << 32) - 1).map(Generation),
-    uints((1 << 48) - 1),
-    texts,
-    texts.map(Address),
-    texts,
-    texts,
-    st.booleans(),
-)
+short_texts = st.sampled_from(["n", "é", "x" * 32])
+numbers = uints(NUMBER_MAX)
+loads = st.builds(Load, numbers, numbers, numbers, numbers, numbers)
+_replicas = st.integers(1, (1 << 64) - 1)
+_generations = st.integers(1, (1 << 32) - 1)
+
+
+def members_of(
+    *,
+    replicas: st.SearchStrategy[int] = _replicas,
+    generations: st.SearchStrategy[int] = _generations,
+    peers: st.SearchStrategy[str] = texts,
+) -> st.SearchStrategy[Member]:
+    return st.builds(
+        Member,
+        replicas.map(ReplicaId),
+        generations.map(Generation),
+        uints(VERSION_MAX),
+        texts,
+        peers.map(Address),
+        texts,
+        texts,
+        st.just("") | short_texts,
+        uints((1 << 16) - 1),
+        tuples_of(st.tuples(short_texts, st.just("") | texts)),
+        tuples_of(short_texts),
+        loads,
+        u128,
+    )
+
+
+def records_of(members: st.SearchStrategy[Member]) -> st.SearchStrategy[m.Record]:
+    return st.builds(
+        lambda member, incarnation, state: m.Record(member, Standing(member.generation, incarnation, state)),
+        members,
+        incarnations,
+        states,
+    )
+
+
+def member_messages_of(records: st.SearchStrategy[m.Record]) -> dict[type, st.SearchStrategy[m.Message]]:
+    """Of those that carry records."""
+    return {
+        m.MemberAck: st.builds(
+            m.MemberAck,
+            tuples_of(digests),
+            tuples_of(records),
+            tuples_of(claims),
+            tuples_of(u64.map(ReplicaId)),
+            st.booleans(),
+        ),
+        m.MemberAck2: st.builds(m.MemberAck2, tuples_of(records), tuples_of(claims)),
+        m.MemberNews: news_of(records),
+    }
+
+
+def news_of(records: st.SearchStrategy[m.Record]) -> st.SearchStrategy[m.MemberNews]:
+    return st.builds(m.MemberNews, tuples_of(records), tuples_of(claims))
+
+
+records = records_of(members_of())
+news = news_of(records)
+wall_times = uints(STAMP_MS_MAX)
 bits = uints(64)
 children = st.builds(m.RangeChildren, u64, bits, packed(8))
 rows = st.builds(m.RangeRows, u64, bits, packed(24))
@@ -57,11 +121,12 @@ positions = st.just(b"") | keys
 
 MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
     m.Hello: st.builds(m.Hello, known, st.none() | known, st.booleans()),
-    m.MemberSyn: st.builds(m.MemberSyn, tuples_of(digests)),
-    m.MemberAck: st.builds(
-        m.MemberAck, tuples_of(digests), tuples_of(members), tuples_of(u64.map(ReplicaId))
-    ),
-    m.MemberAck2: st.builds(m.MemberAck2, tuples_of(members)),
+    m.Ping: st.builds(m.Ping, u64, u64.map(ReplicaId), wall_times),
+    m.Ack: st.builds(m.Ack, u64, u64, wall_times),
+    m.PingReq: st.builds(m.PingReq, u64, u64.map(ReplicaId)),
+    m.Nack: st.builds(m.Nack, u64),
+    m.MemberSyn: st.builds(m.MemberSyn, tuples_of(digests), st.booleans()),
+    **member_messages_of(records),
     m.RumorPush: st.builds(m.RumorPush, u64, tuples_of(carried), tuples_of(offers)),
     m.RumorAnswer: st.builds(m.RumorAnswer, u64, blobs),
     m.RumorPull: st.builds(m.RumorPull),

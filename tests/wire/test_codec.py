@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError
 from kvgossip.model.ids import Address, Generation, Key, ReplicaId, StartNumber
-from kvgossip.model.member import Member
+from kvgossip.model.member import Member, Standing
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.model.values import LAWS, mutated
-from tests.wire.strategies import MESSAGES, messages
+from tests.wire.strategies import MESSAGES, messages, news
 
 VERSION = bytes([WIRE_VERSION])
 KEY = Key(b"\x01k")
@@ -122,7 +122,7 @@ def test_another_wire_version_is_refused(version: int) -> None:
         codec.decode(bytes([version]) + frame(60, 1)[1:])
 
 
-@pytest.mark.parametrize("number", [0, 2, 99, -1, 1 << 63])
+@pytest.mark.parametrize("number", [0, 6, 99, -1, 1 << 63])
 def test_an_unknown_type_is_refused(number: int) -> None:
     with pytest.raises(EncodingError, match="unknown"):
         codec.decode(frame(number, 1))
@@ -141,8 +141,9 @@ def test_a_message_is_an_array(raw: bytes) -> None:
 
 
 def test_bytes_behind_a_message_are_refused() -> None:
-    with pytest.raises(EncodingError, match="bytes follow"):
-        codec.decode(frame(60, 1) + b"\x00")
+    for behind in (b"\x00", frame(60, 1)[1:], b"\x90"):
+        with pytest.raises(EncodingError):
+            codec.decode(frame(60, 1) + behind)
 
 
 def test_a_frame_has_two_bytes_at_least_and_a_mebibyte_at_most() -> None:
@@ -180,14 +181,61 @@ def test_an_integer_is_exactly_an_integer_in_its_range(value: object) -> None:
         codec.decode(frame(60, value))
 
 
+def news_of_member(**changes: object) -> list[Any]:
+    """A ``MemberNews`` of one record that would be accepted, but for ``changes``."""
+    fields: dict[str, object] = {
+        "replica": 1,
+        "generation": 1,
+        "version": 1,
+        "name": "n",
+        "peer": "a:1",
+        "api": "a:1",
+        "software": "0",
+        "zone": "z",
+        "wire_version": 1,
+        "tags": [("rack", "7")],
+        "troubles": ["disk-full"],
+        "load": (0, 0, 0, 0, 0),
+        "root": bytes(16),
+        "incarnation": 0,
+        "state": 0,
+    }
+    assert set(changes) <= set(fields)
+    return [13, [tuple((fields | changes).values())], []]
+
+
+def test_the_record_that_the_wrong_ones_are_made_from_is_accepted() -> None:
+    decoded = codec.decode(frame(*news_of_member()))
+    assert isinstance(decoded, m.MemberNews)
+    [record] = decoded.records
+    assert record.member.tags == (("rack", "7"),)
+
+
 WRONG_FIELDS: list[tuple[str, list[Any]]] = [
     ("a text where bytes are due", [21, 1, "news"]),
-    ("bytes where a text is due", [12, [(1, 1, 1, b"n", "a:1", "a:1", "0", False)]]),
-    ("an int where a bool is due", [12, [(1, 1, 1, "n", "a:1", "a:1", "0", 0)]]),
-    ("a bool where an int is due", [12, [(True, 1, 1, "n", "a:1", "a:1", "0", False)]]),
-    ("a text that is too long", [12, [(1, 1, 1, "n" * 65, "a:1", "a:1", "0", False)]]),
-    ("a text that could break a log line", [12, [(1, 1, 1, "a\nb", "a:1", "a:1", "0", False)]]),
-    ("replica 0", [12, [(0, 1, 1, "n", "a:1", "a:1", "0", False)]]),
+    ("bytes where a text is due", news_of_member(name=b"n")),
+    ("a bool where an int is due", news_of_member(replica=True)),
+    ("a text that is too long", news_of_member(name="n" * 65)),
+    ("a text that could break a log line", news_of_member(name="a\nb")),
+    ("a zone that is too long", news_of_member(zone="z" * 33)),
+    ("a tag that is no pair", news_of_member(tags=[("rack",)])),
+    ("more tags than are allowed", news_of_member(tags=[("rack", "7")] * 17)),
+    ("a trouble without a name", news_of_member(troubles=[""])),
+    ("more troubles than are allowed", news_of_member(troubles=["disk-full"] * 9)),
+    ("a negative load", news_of_member(load=(-1, 0, 0, 0, 0))),
+    ("a load beyond its bound", news_of_member(load=(1 << 63, 0, 0, 0, 0))),
+    ("a load of four numbers", news_of_member(load=(0, 0, 0, 0))),
+    ("replica 0", news_of_member(replica=0)),
+    ("an incarnation beyond its bound", news_of_member(incarnation=1 << 24)),
+    ("an incarnation of 2^63", news_of_member(incarnation=1 << 63)),
+    ("a state that there is not", news_of_member(state=5)),
+    ("a state that is a bool", news_of_member(state=True)),
+    ("a claim of a state that there is not", [13, [], [(1, (1, 0, 5), 0)]]),
+    ("a claim of an incarnation beyond its bound", [13, [], [(1, (1, 1 << 24, 1), 0)]]),
+    ("a claim by nil", [13, [], [(1, (1, 0, 1), None)]]),
+    ("a digest without a standing", [10, [(1, 1)], True]),
+    ("an int where a bool is due", [10, [], 1]),
+    ("a wall time beyond any stamp", [2, 1, 1, 1 << 45]),
     ("an empty key", [30, b"\x01", bytes(16), 0]),
     ("a key that is too long", [30, b"\x01" + b"k" * (KEY_BYTES_MAX + 1), bytes(16), 0]),
     ("a digest of 15 bytes", [30, KEY, bytes(15), 0]),
@@ -234,10 +282,49 @@ def test_any_field_replaced_by_anything_is_refused_or_of_its_type(data: st.DataO
 def test_members_in_one_message_are_bounded() -> None:
     """Each may cost a message to whom it names."""
     member = Member(ReplicaId(1), Generation(1), 1, "n", Address("a:1"), "a:1", "0")
-    most = m.MemberAck2((member,) * codec.MEMBER_ITEMS_MAX)
+    record = m.Record(member, Standing(Generation(1)))
+    most = m.MemberAck2((record,) * codec.MEMBER_ITEMS_MAX, ())
     assert codec.decode(codec.encode(most)) == most
-    with pytest.raises(EncodingError, match="at most"):
-        codec.decode(codec.encode(m.MemberAck2((member,) * (codec.MEMBER_ITEMS_MAX + 1))))
+    for many in (
+        m.MemberAck2((record,) * (codec.MEMBER_ITEMS_MAX + 1), ()),
+        m.MemberNews(
+            (), (m.Claim(ReplicaId(1), record.standing, ReplicaId(2)),) * (codec.MEMBER_ITEMS_MAX + 1)
+        ),
+        m.MemberSyn((m.MemberDigest(ReplicaId(1), 1, record.standing),) * (codec.MEMBER_ITEMS_MAX + 1), True),
+    ):
+        with pytest.raises(EncodingError, match="at most"):
+            codec.decode(codec.encode(many))
+
+
+# -- news behind a message ---------------------------------------------------------------------------------
+
+
+@LAWS
+@given(messages, news)
+def test_news_behind_a_message_arrives_with_it(message: m.Message, told: m.MemberNews) -> None:
+    encoded = codec.encode(message, told)
+    assert codec.decode_frame(encoded) == (message, told)
+    assert codec.decode(encoded) == message
+    assert codec.decode_frame(codec.encode(message)) == (message, None)
+
+
+@LAWS
+@given(messages, news, st.data())
+def test_a_frame_cut_within_its_news_is_refused(
+    message: m.Message, told: m.MemberNews, data: st.DataObject
+) -> None:
+    first, whole = codec.encode(message), codec.encode(message, told)
+    cut = data.draw(st.integers(len(first) + 1, len(whole) - 1))
+    with pytest.raises(EncodingError):
+        codec.decode_frame(whole[:cut])
+
+
+def test_nothing_but_news_follows_a_message_and_only_once() -> None:
+    nack, told = codec.encode(m.Nack(1)), codec.encode(m.MemberNews((), ()))[1:]
+    assert codec.decode_frame(nack + told) == (m.Nack(1), m.MemberNews((), ()))
+    for behind in (nack[1:], told + told, told + b"\x00"):
+        with pytest.raises(EncodingError):
+            codec.decode_frame(nack + behind)
 
 
 # -- bombs -------------------------------------------------------------------------------------------------
@@ -276,9 +363,11 @@ BOMBS: dict[str, bytes] = {
     "an offer with more dots than are allowed": fill(
         PUSH + b"\x90\x91" + OFFER + b"\xdd\x00\x05\x00\x00", b"\x92\x01\x01"
     ),
-    "small digests": fill(b"\x92\x0a" + array(MANY), b"\x94\x01\x01\x01\x01"),
+    "small digests": fill(b"\x93\x0a" + array(MANY), b"\x93\x01\x01\x93\x01\x01\x01"),
+    "small claims": fill(b"\x93\x0d\x90" + array(1_024), b"\x93\x01\x93\x01\x01\x01\x01"),
+    "nested arrays behind a message": fill(b"\x92\x05\x01", b"\x91"),
     "small ranges": fill(b"\x95\x2a\x01\x01" + array(MANY), b"\x93\x01\x00\xc4\x00"),
-    "huge integers": fill(b"\x94\x0b\x90\x90" + array(1_024), b"\xcf" + b"\xff" * 8),
+    "huge integers": fill(b"\x96\x0b\x90\x90\x90" + array(1_024), b"\xcf" + b"\xff" * 8),
     "nothing but nil": fill(PUSH + array(MANY), b"\xc0"),
 }
 

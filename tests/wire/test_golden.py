@@ -4,14 +4,33 @@ import pytest
 
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Generation, Key, ReplicaId, StartNumber
-from kvgossip.model.member import Member
+from kvgossip.model.member import Load, Member, MemberState, Standing
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 
 R1, R2 = ReplicaId(0x0102030405060708), ReplicaId(7)
 KNOWN = m.Known(R1, Generation(2), StartNumber(3), 4)
-DIGEST = m.MemberDigest(R2, Generation(2), 5, 300)
-MEMBER = Member(R2, Generation(2), 5, "n1", Address("10.0.0.1:7701"), "10.0.0.1:7700", "0.1.0", True)
+SUSPECT = Standing(Generation(2), 300, MemberState.SUSPECT)
+DIGEST = m.MemberDigest(R2, 5, SUSPECT)
+CLAIM = m.Claim(R2, SUSPECT, R1)
+RECORD = m.Record(
+    Member(
+        R2,
+        Generation(2),
+        5,
+        "n1",
+        Address("10.0.0.1:7701"),
+        "10.0.0.1:7700",
+        "0.1.0",
+        "paris",
+        1,
+        (("rack", "7"),),
+        ("disk-full",),
+        Load(1_000, 2, 300, 40_000_000, 1 << 40),
+        0x0123456789ABCDEF0123456789ABCDEF,
+    ),
+    SUSPECT,
+)
 CARRIED = m.Carried(Key(b"\x01key"), b"entry")
 OFFER = m.Offer(Key(b"\x02big"), 0xFEDC, 70_000, (Dot(R1, 9), Dot(R2, 1)))
 ROOT = 0x0123456789ABCDEF0123456789ABCDEF
@@ -22,9 +41,14 @@ EIGHT, NINE, SIXTEEN = bytes(range(8)), bytes(range(9)), bytes(range(16))
 MESSAGES: dict[str, m.Message] = {
     "Hello": m.Hello(KNOWN, KNOWN, True),
     "Hello to a stranger": m.Hello(KNOWN, None, False),
-    "MemberSyn": m.MemberSyn((DIGEST,)),
-    "MemberAck": m.MemberAck((DIGEST,), (MEMBER,), (R1,)),
-    "MemberAck2": m.MemberAck2((MEMBER,)),
+    "Ping": m.Ping(7, R2, 1_700_000_000_000),
+    "Ack": m.Ack(7, 0xFEDC, 1_700_000_000_000),
+    "PingReq": m.PingReq(7, R2),
+    "Nack": m.Nack(7),
+    "MemberSyn": m.MemberSyn((DIGEST,), True),
+    "MemberAck": m.MemberAck((DIGEST,), (RECORD,), (CLAIM,), (R1,), True),
+    "MemberAck2": m.MemberAck2((RECORD,), (CLAIM,)),
+    "MemberNews": m.MemberNews((RECORD,), (CLAIM,)),
     "RumorPush": m.RumorPush(7, (CARRIED,), (OFFER,)),
     "RumorAnswer": m.RumorAnswer(7, b"\x01\x00"),
     "RumorPull": m.RumorPull(),
@@ -48,13 +72,26 @@ MESSAGES: dict[str, m.Message] = {
 GOLDEN: dict[str, str] = {
     "Hello": "01940194cf010203040506070802030494cf0102030405060708020304c3",
     "Hello to a stranger": "01940194cf010203040506070802030490c2",
-    "MemberSyn": ("01930a9194070205cd012c00"),
+    "Ping": "0194020707cf0000018bcfe56800",
+    "Ack": "01940307cdfedccf0000018bcfe56800",
+    "PingReq": "0193040707",
+    "Nack": "01920507",
+    "MemberSyn": "01930a919307059302cd012c01c3",
     "MemberAck": (
-        "01950b9194070205cd012c9198070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5"
-        "302e312e30c391cf010203040506070800"
+        "01960b919307059302cd012c01919f070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a373730"
+        "30a5302e312e30a57061726973019192a47261636ba13791a96469736b2d66756c6c95cd03e802cd012cce02625a00cf"
+        "0000010000000000c4100123456789abcdef0123456789abcdefcd012c019193079302cd012c01cf0102030405060708"
+        "91cf0102030405060708c3"
     ),
     "MemberAck2": (
-        "01920c9198070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5302e312e30c3"
+        "01930c919f070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5302e312e30a57061"
+        "726973019192a47261636ba13791a96469736b2d66756c6c95cd03e802cd012cce02625a00cf0000010000000000c410"
+        "0123456789abcdef0123456789abcdefcd012c019193079302cd012c01cf0102030405060708"
+    ),
+    "MemberNews": (
+        "01930d919f070205a26e31ad31302e302e302e313a37373031ad31302e302e302e313a37373030a5302e312e30a57061"
+        "726973019192a47261636ba13791a96469736b2d66756c6c95cd03e802cd012cce02625a00cf0000010000000000c410"
+        "0123456789abcdef0123456789abcdefcd012c019193079302cd012c01cf0102030405060708"
     ),
     "RumorPush": (
         "019414079192c404016b6579c405656e7472799194c40402626967c4100000000000000000000000000000fedcce0001"
@@ -111,3 +148,11 @@ def test_the_bytes_of_messages_stand_still(name: str) -> None:
 @pytest.mark.parametrize("name", MESSAGES)
 def test_golden_bytes_are_read(name: str) -> None:
     assert codec.decode(bytes.fromhex(GOLDEN[name])) == MESSAGES[name]
+
+
+def test_the_bytes_of_news_behind_a_message_stand_still() -> None:
+    message, news = MESSAGES["Nack"], MESSAGES["MemberNews"]
+    assert isinstance(news, m.MemberNews)
+    frame = bytes.fromhex(GOLDEN["Nack"] + GOLDEN["MemberNews"][2:])
+    assert codec.encode(message, news) == frame
+    assert codec.decode_frame(frame) == (message, news)
