@@ -13,7 +13,7 @@ from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.config import FRAME_BYTES_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError, RemoteError
 from kvgossip.model.encoding import decode_entry, encode_entry
-from kvgossip.model.ids import Key, Kind, ReplicaId, StartNumber, check_key
+from kvgossip.model.ids import Generation, Key, Kind, ReplicaId, StartNumber, check_key
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.faults.raw_peer import NOBODY, RawPeer, cluster_secret

@@ -2,6 +2,7 @@
 
 from kvgossip.errors import StoreFullError
 from kvgossip.model.dot import VersionVector
+from kvgossip.model.member import Standing
 from kvgossip.node.effects import Written
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
@@ -193,7 +194,9 @@ def test_a_node_on_an_emptied_directory_does_not_talk_to_itself() -> None:
     id_at_start = anew.replica.status().replica
     anew.commit()
     anew.meet(three)
-    anew.receive(three, m.MemberAck2((two.replica._me.record(),)))
+    old_self = two.replica._me.record()
+    record = m.Record(old_self, Standing(old_self.generation))
+    anew.receive(three, m.MemberAck2((record,), ()))
     assert all(send.to != anew.address for send in anew.sends)
     run([one, anew, three], 15_000)
     assert anew.bodies(kv("a")) == [b"1"]
