@@ -289,7 +289,7 @@ class Cluster:
         for node in self.up_nodes():
             assert node.replica is not None
             members = node.replica.members(node.now(now_us))
-            live_count = sum(member.state == "alive" and not member.is_self for member in members)
+            live_count = sum(m.state in ("alive", "suspect") and not m.is_self for m in members)
             correction_ms = node.replica.status().clock_correction_ms
             found.append(NodeLook(node.name, node.clock.offset_ms(now_us), correction_ms, live_count))
         return found

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+import msgpack
+
 from kvgossip.model.ids import Address
 from kvgossip.sim.fault import Fault, Injected
 from kvgossip.sim.scheduler import MS, Scheduler
@@ -79,7 +81,7 @@ class SimNetwork:
             return False
         if quality.appended and rng.random() < quality.appended and 0x90 <= data[1] < 0x9F:
             self._injected[Fault.STRANGE] += 1
-            data = data[:1] + bytes([data[1] + 1]) + data[2:] + b"\xc0"
+            data = _with_a_field_more(data)
         self._carry(source, target, data, self._arrival_us((source, target)))
         self._past.append((source, target, data))
         if quality.replay and rng.random() < quality.replay:
@@ -154,3 +156,12 @@ class SimNetwork:
             return False
         self._injected[faults[-1]] += 1
         return True
+
+
+def _with_a_field_more(frame: bytes) -> bytes:
+    """The same message as a later version might write it; what rides behind it stays as it is."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(frame[1:])
+    unpacker.skip()
+    end = 1 + unpacker.tell()
+    return frame[:1] + bytes([frame[1] + 1]) + frame[2:end] + b"\xc0" + frame[end:]
