@@ -2,8 +2,9 @@
 
 Source: van Renesse, Dumitriu, Gough, Thomas, "Efficient Reconciliation and Flow Control for Anti-Entropy
 Protocols" (2008): SYN carries digests, ACK what they show to be older there and a request for what is newer,
-ACK2 what was asked for. It runs when the fingerprints of two tables differ, which every ack to a probe tells,
-at a first acquaintance, and with seeds and members that are down: so islands find each other.
+ACK2 what was asked for. Whoever learns of strangers from the digests of an ACK asks for them by an ACK
+without digests, and begins again. It runs when the fingerprints of two tables differ, which every ack to a
+probe tells, at a first acquaintance, and with seeds and members that are down: so islands find each other.
 
 Invariants: a message is at most ``member_message_bytes_max``. A digest above half of that is a part of the
 whole, one half of it the rows that changed last, the other half random; a SYN says whether it is whole.
@@ -65,16 +66,19 @@ class MemberGossip:
     def handle_ack(self, sender: Address, ack: MemberAck, now_ms: int) -> None:
         before = self._table.fingerprint
         self.take(ack, now_ms)
-        records, claims, _ = self._compare(ack.digests, now_ms)
+        records, claims, asked = self._compare(ack.digests, now_ms)
         told = {record.member.replica for record in records}
         for replica in ack.asked:
             record = self._table.record_of(replica)
             if record is not None and replica not in told:
                 records.append(record)
-        if records or claims:
-            room = self._tuning.member_message_bytes_max
-            self._outbox.send(sender, MemberAck2(*_fitting(records, claims, room)))
-        if ack.has_more and self._table.fingerprint != before:
+        room = self._tuning.member_message_bytes_max - ASKED_MAX * ASKED_BYTES
+        fitting = _fitting(records, claims, room)
+        if asked:
+            self._outbox.send(sender, MemberAck((), *fitting, tuple(asked[:ASKED_MAX]), False))
+        elif records or claims:
+            self._outbox.send(sender, MemberAck2(*fitting))
+        if asked or (ack.has_more and self._table.fingerprint != before):
             self.begin(sender)
 
     def take(self, told: MemberAck | MemberAck2 | MemberNews, now_ms: int) -> None:
@@ -156,8 +160,8 @@ def _fitting(
     room -= len(kept_claims) * CLAIM_BYTES
     kept: list[Record] = []
     for record in records:
-        room -= record_bytes(record.member)
-        if room < 0:
-            break
-        kept.append(record)
+        size = record_bytes(record.member)
+        if size <= room:
+            room -= size
+            kept.append(record)
     return tuple(kept), kept_claims
