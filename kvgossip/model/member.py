@@ -25,6 +25,8 @@ TAG_KEY_CHARS_MAX = 32
 TAG_VALUE_CHARS_MAX = 64
 TROUBLES_MAX = 8
 TROUBLE_CHARS_MAX = 32
+TEXT_BYTES_MAX = 3 << 10
+"""Of all texts of a member together: a record must fit half a message, or it would never be told."""
 VERSION_MAX = (1 << 48) - 1
 INCARNATION_MAX = (1 << 24) - 1
 """One a second, for half a year without a restart: whoever claims more is lying."""
@@ -145,6 +147,8 @@ class Member:
             raise EncodingError("a member's name, address, tag or trouble is empty")
         if not all(len(text) <= limit and text.isprintable() for text, limit in needed + optional):
             raise EncodingError("a text of a member is too long or not printable")
+        if sum(len(text.encode()) for text, _ in needed + optional) > TEXT_BYTES_MAX:
+            raise EncodingError(f"the texts of a member have more than {TEXT_BYTES_MAX} bytes")
         if len(self.tags) > TAGS_MAX or len(self.troubles) > TROUBLES_MAX:
             raise EncodingError(f"a member has more than {TAGS_MAX} tags or {TROUBLES_MAX} troubles")
         if not (0 < self.replica < 1 << 64 and 0 < self.generation < 1 << 32):

@@ -71,7 +71,7 @@ class MemberNewsQueue:
         self._last_round_ms = now_ms
         self._next_round_ms = now_ms + self._tuning.news_interval_ms
         for address in self._choose(self._tuning.news_fanout):
-            news = self.take(self._tuning.member_message_bytes_max // 4, member_count)
+            news = self.take(self._tuning.member_message_bytes_max // 2, member_count)
             if news is None:
                 return
             self._outbox.send(address, news)

@@ -190,6 +190,7 @@ def test_decoding_a_member_is_total(raw: bytes) -> None:
         {"tags": (("k", "v" * (TAG_VALUE_CHARS_MAX + 1)),)},
         {"tags": (("k", "two\nlines"),)},
         {"tags": (("k", "v"),) * (TAGS_MAX + 1)},
+        {"tags": (("🜚" * TAG_KEY_CHARS_MAX, "🜚" * TAG_VALUE_CHARS_MAX),) * TAGS_MAX},
         {"troubles": ("",)},
         {"troubles": ("t" * (TROUBLE_CHARS_MAX + 1),)},
         {"troubles": ("t",) * (TROUBLES_MAX + 1)},
