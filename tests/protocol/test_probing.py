@@ -259,3 +259,15 @@ def test_a_member_of_another_zone_is_given_more_time() -> None:
     assert of_type(hand, m.PingReq) == []
     hand.handle_timer(began_ms + TUNING.probe_timeout_far_ms)
     assert len(of_type(hand, m.PingReq)) == 1
+
+
+def test_a_probe_under_way_while_this_node_slept_blames_nobody() -> None:
+    """What it did not hear says nothing; nor does it owe anybody a nack by then."""
+    hand = acquainted(1, 2, 3)[0]
+    _, began_ms = begin_probe(hand)
+    hand.membership.receive(Address("n3:1"), m.PingReq(7, ReplicaId(2)), began_ms)
+    hand.handle_timer(began_ms + 60_000)
+    assert hand.changes() == []
+    assert hand.membership.probing.failed_count == 0
+    assert of_type(hand, m.Nack) == []
+    assert hand.membership.health.multiplier == 3
