@@ -5,7 +5,7 @@ every start) and a version (raised at every change); the merge is a maximum by (
 Scuttlebutt (van Renesse, Dumitriu, Gough, Thomas 2008). Its *standing* is what the cluster says of its life,
 a maximum by (generation, incarnation, state): anybody may claim a worse state of the present incarnation,
 only the member itself raises the incarnation, and so refutes (SWIM: Das, Gupta, Motivala 2002). We leave the
-paper where it lets *down* outrank every incarnation: see ADR 0018. Both can travel by any path, any number of
+paper where it lets *down* outrank every incarnation: see ADR 0019. Both can travel by any path, any number of
 times, in any order.
 """
 

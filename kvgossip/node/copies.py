@@ -2,8 +2,7 @@
 
 Another node has seen, or still issues, dots under this replica id that this directory does not hold. A dot
 names one write for ever, so the node takes a new replica id and, under it, issues again the writes of this
-start, and those of earlier ones that it had told to nobody, as when it restarted while it was cut off: their
-dots may exist elsewhere with other values, and peers that hold those would take ours for known.
+start: their dots may exist elsewhere with other values, and peers that hold those would take ours for known.
 
 ``kv`` entries keep their old stamps, so their place among the writes of others does not change. In an ``mv``
 entry the vector is lowered to what it said of the old id at the start, or it would claim to have seen writes
@@ -34,7 +33,7 @@ _END = Key(bytes([max(Kind) + 1]))
 
 @dataclass(frozen=True, slots=True)
 class OldDots:
-    """Dots of a replica id that was given up: those above ``counter`` are issued again."""
+    """Dots of a replica id that was given up: those above ``counter`` were issued in this start."""
 
     replica: ReplicaId
     counter: int

@@ -8,26 +8,19 @@ from kvgossip.node.copies import OldDots
 from kvgossip.node.identity import Identity
 from kvgossip.node.profile import NodeProfile
 from kvgossip.node.staging import Staging
-from kvgossip.store.base import Store
 from kvgossip.wire.messages import Known
-
-META_TOLD = "told"
 
 
 class Myself:
     """The identity of this start, and its renewal when the directory turns out to be a copy."""
 
-    def __init__(
-        self, identity: Identity, staging: Staging, profile: NodeProfile, *, told_at_start: int
-    ) -> None:
+    def __init__(self, identity: Identity, staging: Staging, profile: NodeProfile) -> None:
         self.identity = identity
         self._staging = staging
         self._profile = profile
         self.counter_at_start = staging.own_counter
         self.counter_told = staging.own_counter
         """The greatest own counter that anybody can have heard of; see ``shows_copy``."""
-        self._counter_untold = min(told_at_start, staging.own_counter)
-        """Dots above this one were told to nobody by the starts before, as far as the disk knows."""
 
     def stage(self) -> None:
         """Write the identity with the next batch."""
@@ -36,20 +29,16 @@ class Myself:
 
     def renew(self, rng: Random) -> OldDots:
         """Be another replica from now on. Returns the dots of this start under the old id."""
-        old = OldDots(self.identity.replica, self._counter_untold)
+        old = OldDots(self.identity.replica, self.counter_at_start)
         self.identity = self.identity.renewed(rng)
-        self.counter_at_start = self.counter_told = self._counter_untold = 0
+        self.counter_at_start = self.counter_told = 0
         self._staging.renew_replica(self.identity.replica)
-        self._staging.stage_beside(META_TOLD, bytes(8))
         self.stage()
         return old
 
     def note_told(self) -> None:
         """Data leaves: whoever gets it may hear of every dot that is committed here."""
-        counter = self._committed_counter()
-        if counter != self.counter_told:
-            self.counter_told = counter
-            self._staging.stage_beside(META_TOLD, counter.to_bytes(8, "big"))
+        self.counter_told = self._committed_counter()
 
     def record(self) -> Member:
         return Member(
@@ -71,8 +60,3 @@ class Myself:
 
     def _committed_counter(self) -> int:
         return self._staging.committed_clock.greatest(self.identity.replica)
-
-
-def read_told(store: Store) -> int:
-    """The greatest own counter that was told to anybody, as far as ``store`` knows."""
-    return int.from_bytes(store.get_meta(META_TOLD) or b"", "big")

@@ -19,7 +19,7 @@ from kvgossip.node.journal import Journal
 from kvgossip.node.leaving import Leaving
 from kvgossip.node.meeting import Meeting
 from kvgossip.node.merging import Merging
-from kvgossip.node.myself import Myself, read_told
+from kvgossip.node.myself import Myself
 from kvgossip.node.peers import Peers
 from kvgossip.node.profile import NodeProfile
 from kvgossip.node.recount import Recount
@@ -86,7 +86,7 @@ def make_machines(
     tuning, outbox = profile.tuning, Outbox()
     rows = Rows(store, digest_seed=digest_seed, inline_bytes_max=tuning.inline_bytes_max)
     staging = Staging(store, replica=identity.replica, digest_seed=digest_seed, tuning=tuning)
-    me = Myself(identity, staging, profile, told_at_start=read_told(store))
+    me = Myself(identity, staging, profile)
     peers = Peers(me.record(), store, staging, tuning=tuning, rng=rng, outbox=outbox, now_ms=now_ms)
     rumors = RumorMonger(tuning, rng, outbox, load_hot)
     merging = Merging(staging, Transfers(tuning, digest_seed, outbox), rumors, digest_seed)

@@ -77,7 +77,6 @@ class Staging:
         self.committed_clock_hash = self._hash_of(self.committed_clock)
         self._committed_stamp = STAMP_ZERO if stamp is None else Stamp(int.from_bytes(stamp, "big"))
         self._in_flight: Staged | None = None
-        self._beside: dict[str, bytes] = {}
         self._gathering = Staged(self.committed_clock, self._committed_stamp)
         self._own_counter = self.committed_clock.greatest(replica)
         self.stamps_given_up = 0
@@ -199,10 +198,6 @@ class Staging:
     def stage_meta(self, name: str, data: bytes | None) -> None:
         self._gathering.meta[name] = data
 
-    def stage_beside(self, name: str, data: bytes) -> None:
-        """Write a record with whatever batch comes next: it is not worth one of its own."""
-        self._beside[name] = data
-
     def stage_mend(self, mend: Mend) -> None:
         """Correct the tree, which differs from the rows."""
         self._gathering.mends.append(mend)
@@ -236,8 +231,6 @@ class Staging:
             batch.meta[META_CLOCK] = encode_clock(clock)
         if staged.stamp != self._committed_stamp:
             batch.meta[META_STAMP] = staged.stamp.to_bytes(8, "big")
-        batch.meta.update(self._beside)
-        self._beside = {}
         self._store.prepare(batch)
         self._in_flight = staged
         self._gathering = Staged(clock, staged.stamp)
