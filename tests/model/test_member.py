@@ -1,7 +1,6 @@
 """What a member says of itself and what is said of its life merge like data; those of peers are checked."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
