@@ -14,7 +14,7 @@ from time import time
 
 from aiohttp import web
 
-Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool | None
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 _STARTS = {
     status.value: f" {status.value} {status.phrase}\r\nX-Content-Type-Options: nosniff\r\n"

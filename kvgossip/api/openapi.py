@@ -195,6 +195,13 @@ TABLE: tuple[Operation, ...] = (
         "/v1/cluster/members", "Whom the node knows", Good(200, "members", (), "application/json", "Object")
     ),
     *_reading(
+        "/v1/cluster/aggregate",
+        "A number of all nodes together",
+        Good(200, "an estimate", (), "application/json", "Aggregate"),
+        problems=(Problem.BAD_PARAMETER, Problem.NOT_READY),
+        parameters=("metric",),
+    ),
+    *_reading(
         "/v1/cluster/check", "Do all members agree", Good(200, "roots", (), "application/json", "Object")
     ),
     *_reading(

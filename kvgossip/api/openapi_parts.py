@@ -6,6 +6,7 @@ from kvgossip.api.answer import Json
 from kvgossip.api.expiry import TTL_S_MAX
 from kvgossip.api.listing import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from kvgossip.config import KEY_BYTES_MAX, VALUE_BYTES_MAX
+from kvgossip.model.aggregate import METRICS
 
 _STRING: Json = {"type": "string"}
 _FLAG: Json = {"type": "boolean"}
@@ -65,6 +66,7 @@ PARAMETERS: Mapping[str, Json] = {
     "cursor": _query("cursor", "where the page before ended", _STRING),
     "keys": _query("keys", "names only", _FLAG),
     "separator": _query("separator", "with keys: one level, like a directory", _STRING),
+    "metric": _query("metric", "which number", {"type": "string", "enum": list(METRICS)}),
     "If-Match": _request_header("If-Match", "* or a list of ETags: only if the key is at one of them here"),
     "If-None-Match": _request_header("If-None-Match", "* or a list of ETags: only if it is at none of them"),
     "Kv-Context": _request_header("Kv-Context", "what the client has seen of the key"),
@@ -77,6 +79,7 @@ def _object(required: dict[str, Json], **optional: Json) -> Json:
 
 
 _INTEGER: Json = {"type": "integer"}
+_NUMBER: Json = {"type": "number"}
 SCHEMAS: Mapping[str, Json] = {
     "Bytes": {"type": "string", "format": "binary", "maxLength": VALUE_BYTES_MAX},
     "Object": {"type": "object"},
@@ -84,6 +87,13 @@ SCHEMAS: Mapping[str, Json] = {
         {"type": _STRING, "title": _STRING, "status": _INTEGER, "detail": _STRING},
         limit=_STRING,
         limit_value=_INTEGER,
+    ),
+    "Aggregate": _object(
+        {
+            "metric": _STRING,
+            **dict.fromkeys(("count", "sum", "average", "error"), _NUMBER),
+            **dict.fromkeys(("minimum", "maximum", "epoch", "age_ms"), _INTEGER),
+        }
     ),
     "Siblings": {
         "type": "array",

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from kvgossip.api import batch, cluster, faults, health, kv, listing, metrics, mv, openapi, status
+from kvgossip.api import aggregate, batch, cluster, faults, health, kv, listing, metrics, mv, openapi, status
 from kvgossip.api.answer import Answer
 from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
@@ -21,6 +21,7 @@ from kvgossip.runtime.node import Node
 
 KeyHandler = Callable[[Node, web.BaseRequest, Key, Query], Awaitable[web.StreamResponse]]
 Handler = Callable[[Node, web.BaseRequest], Awaitable[web.StreamResponse]]
+QueryHandler = Callable[[Node, web.BaseRequest, Query], Awaitable[web.StreamResponse]]
 
 KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
     ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
@@ -39,6 +40,10 @@ EXACT: Mapping[str, Mapping[str, Handler]] = {
     "/v1/batch": {"POST": batch.post},
     "/v1/faults": {"GET": faults.get, "HEAD": faults.get, "POST": faults.post, "DELETE": faults.delete},
 }
+QUERIED: Mapping[str, tuple[Collection[str], QueryHandler]] = {
+    "/v1/cluster/aggregate": (aggregate.PARAMETERS, aggregate.get),
+}
+"""Paths that are only read, with parameters."""
 
 OTHER = "other"
 """What metrics call paths and methods that are none of ours, so that clients cannot invent labels."""
@@ -53,7 +58,7 @@ def path_label(raw_path: str) -> str:
         if raw_path.startswith(prefix):
             return prefix
     path, _, _ = raw_path.partition("?")
-    return path if path in EXACT or path in LISTINGS else OTHER
+    return path if path in EXACT or path in LISTINGS or path in QUERIED else OTHER
 
 
 class Router:
@@ -107,6 +112,11 @@ class Router:
             parameters = parse_query(query, listing.PARAMETERS)
             check_ready(self._node)
             return await listing.get(self._node, request, LISTINGS[path], parameters)
+        if path in QUERIED:
+            if request.method not in ("GET", "HEAD"):
+                _refuse_method(request.method, ("GET", "HEAD"))
+            names, read = QUERIED[path]
+            return await read(self._node, request, parse_query(query, names))
         handlers = EXACT.get(path)
         if handlers is None:
             raise ProblemError(Problem.UNKNOWN_PATH, "see the documentation for what a node answers")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from kvgossip import __version__
 from kvgossip.cli import (
+    aggregate,
     batch,
     check,
     completion,
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         members,
         status,
         check,
+        aggregate,
         repair,
         demo,
         sim,

@@ -17,6 +17,7 @@ from kvgossip.node.merging import Merging
 from kvgossip.node.traffic import Traffic
 from kvgossip.node.waiters import RumorOrigin
 from kvgossip.node.wall_clock import WallClock
+from kvgossip.protocol.aggregation import Aggregation
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import ChunkServer
 from kvgossip.store.base import Store
@@ -37,6 +38,7 @@ class Dispatch:
         merging: Merging,
         chunks: ChunkServer,
         checks: ConvergenceChecks,
+        aggregation: Aggregation,
         copies: CopyWatch,
         admission: Admission,
         clock: WallClock,
@@ -50,6 +52,7 @@ class Dispatch:
         self._merging = merging
         self._chunks = chunks
         self._checks = checks
+        self._aggregation = aggregation
         self._copies = copies
         self._admission = admission
         self._clock = clock
@@ -90,6 +93,8 @@ class Dispatch:
                 self._meeting.receive(sender, message, now)
             case m.MemberSyn() | m.MemberAck() | m.MemberAck2() | m.MemberNews():
                 self._meeting.receive(sender, message, now)
+            case m.AggregatePush() | m.AggregateAnswer():
+                self._aggregation.receive(sender, message, now_ms)
             case _ if self._copies.is_reissuing:
                 pass  # no data until this node is sure of its dots; the sender tries again
             case m.RumorPush():

@@ -30,6 +30,7 @@ from kvgossip.node.staging import Staging
 from kvgossip.node.traffic import Traffic
 from kvgossip.node.vital_signs import VitalSigns
 from kvgossip.node.wall_clock import WallClock
+from kvgossip.protocol.aggregation import Aggregation
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.rumor import Load, RumorMonger
 from kvgossip.protocol.transfer import ChunkServer, Transfers
@@ -56,6 +57,7 @@ class Machines:
     exchanges: Exchanges
     recount: Recount
     vitals: VitalSigns
+    aggregation: Aggregation
     news_bytes_max: int
 
 
@@ -104,6 +106,8 @@ def make_machines(
     )
     admission = Admission(staging, tuning.staged_bytes_max)
     recount = Recount(store, staging, tuning, now_ms)
+    table = peers.membership.table
+    vitals = VitalSigns(table, store, staging, admission=admission, offsets=peers.offsets, recount=recount)
     return Machines(
         outbox=outbox,
         journal=Journal(),
@@ -120,13 +124,17 @@ def make_machines(
         merging=merging,
         exchanges=exchanges,
         recount=recount,
-        vitals=VitalSigns(
-            peers.membership.table,
-            store,
-            staging,
-            admission=admission,
-            offsets=peers.offsets,
-            recount=recount,
+        vitals=vitals,
+        aggregation=Aggregation(
+            tuning,
+            rng,
+            outbox,
+            read_me=lambda: table.me.replica,
+            read_live=lambda: [peer.member.replica for peer in table.live()],
+            count_members=lambda: table.present_count,
+            choose=peers.membership.choice.addresses,
+            read_load=vitals.read_load,
+            now_ms=now_ms,
         ),
         news_bytes_max=tuning.news_bytes_max,
     )
@@ -184,6 +192,7 @@ def join_machines(machines: Machines, rng: Random, *, announces_visible: bool) -
             merging=of.merging,
             chunks=of.chunks,
             checks=checks,
+            aggregation=of.aggregation,
             copies=copies,
             admission=of.admission,
             clock=of.clock,

@@ -29,7 +29,8 @@ HELD_MAX = 32
 
 MEMBER_TABLE_MESSAGES = (m.MemberSyn, m.MemberAck, m.MemberAck2, m.MemberNews)
 MEMBER_MESSAGES = (m.Ping, m.Ack, m.PingReq, m.Nack, *MEMBER_TABLE_MESSAGES)
-WITHOUT_WORD = (m.Hello, *MEMBER_MESSAGES)
+AGGREGATE_MESSAGES = (m.AggregatePush, m.AggregateAnswer)
+WITHOUT_WORD = (m.Hello, *MEMBER_MESSAGES, *AGGREGATE_MESSAGES)
 """What may be exchanged before both sides have told what they know of each other. No data: a node must
 learn that it is a copy before any of its dots is seen."""
 

@@ -15,6 +15,7 @@ from random import Random
 
 import kvgossip
 from kvgossip.errors import CorruptRowError, StoreError
+from kvgossip.model.aggregate import Aggregate
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber
@@ -177,6 +178,7 @@ class Replica:
             self._rumors.handle_timer(now_ms)
             self._exchanges.handle_timer(now_ms, can_ask=can_ask)
             self._machines.chunks.handle_timer(now_ms)
+            self._machines.aggregation.handle_timer(now_ms)
             if can_ask:
                 self._step_recount(now_ms)
             self._merging.handle_timer(self._clock.corrected(now))
@@ -279,6 +281,13 @@ class Replica:
         """This node first, then the others by name."""
         return self._peers.statuses(now)
 
+    def aggregate(self, metric: str, now: Now) -> Aggregate | None:
+        """A metric over the cluster, as this node estimated it last; None before the first estimate.
+
+        Raises ``ValueError`` for an unknown metric: they are ``METRICS`` of ``model/aggregate.py``.
+        """
+        return self._machines.aggregation.aggregate(metric, now.monotonic_ms)
+
     # -- outputs
 
     def take_effects(self) -> list[Effect]:
@@ -301,6 +310,7 @@ class Replica:
             self._exchanges.next_deadline_ms(can_ask=can_ask),
             self._merging.next_deadline_ms(),
             self._machines.chunks.next_deadline_ms(),
+            self._machines.aggregation.next_deadline_ms(),
             self._joints.checks.next_deadline_ms(),
             self._joints.leaving.next_deadline_ms(),
             self._machines.recount.next_deadline_ms() if can_ask else None,
@@ -314,6 +324,7 @@ class Replica:
         self._rumors.check_invariants()
         self._merging.check_invariants()
         self._exchanges.check_invariants()
+        self._machines.aggregation.check_invariants()
 
     # -- local writes
 

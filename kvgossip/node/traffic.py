@@ -19,6 +19,8 @@ KINDS: dict[type, str] = {
     m.Chunk: "transfer",
     m.RootAsk: "check",
     m.RootAnswer: "check",
+    m.AggregatePush: "aggregate",
+    m.AggregateAnswer: "aggregate",
 }
 """Every other message belongs to an exchange."""
 

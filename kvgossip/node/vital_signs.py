@@ -53,16 +53,20 @@ class VitalSigns:
         self._admission = admission
         self._offsets = offsets
         self._recount = recount
+        self._measured = Vitals(0, 0, 0)
+        self._writes_per_s = 0
         self._last: tuple[int, int] | None = None
         """When vitals last came, and the own counter by then."""
 
     def handle_vitals(self, vitals: Vitals, now: Now) -> None:
         """Change the record if there is something to tell: troubles are spread at once, numbers are found."""
         me = self._table.me
+        self._measured = vitals
+        self._writes_per_s = self._read_rate(now.monotonic_ms)
         told = replace(
             me,
             troubles=self._troubles(vitals),
-            load=self._steady(me.load, self._read_load(vitals, now.monotonic_ms)),
+            load=self._steady(me.load, self.read_load()),
             root=self._store.tree.root.sum,
         )
         if told.troubles != me.troubles:
@@ -70,19 +74,25 @@ class VitalSigns:
         elif told != me:
             self._table.set_my_load(told)
 
-    def read_load(self, vitals: Vitals) -> Load:
-        """The numbers as they are, for the aggregates."""
-        census = self._recount.census
+    def read_load(self) -> Load:
+        """The numbers as they were measured last, without steps: for the aggregates."""
+        census, measured = self._recount.census, self._measured
         keys = self._store.tree.root.row_count if census is None else census.key_count
-        return Load(keys, 0, vitals.cpu_permille, vitals.memory_bytes, vitals.disk_free_bytes)
+        return Load(
+            keys,
+            self._writes_per_s,
+            measured.cpu_permille,
+            measured.memory_bytes,
+            measured.disk_free_bytes,
+        )
 
-    def _read_load(self, vitals: Vitals, now_ms: int) -> Load:
+    def _read_rate(self, now_ms: int) -> int:
+        """Own writes a second since the last call; 0 for the first."""
         counter = self._staging.own_counter
         last, self._last = self._last, (now_ms, counter)
-        rate = 0
-        if last is not None and now_ms > last[0]:
-            rate = max(counter - last[1], 0) * 1_000 // (now_ms - last[0])
-        return replace(self.read_load(vitals), writes_per_s=rate)
+        if last is None or now_ms <= last[0]:
+            return 0
+        return max(counter - last[1], 0) * 1_000 // (now_ms - last[0])
 
     def _troubles(self, vitals: Vitals) -> tuple[str, ...]:
         troubles = set(vitals.troubles)

@@ -12,12 +12,14 @@ itself and not its frame.
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import msgpack
 
 from kvgossip.config import FRAME_BYTES_MAX, KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, STAMP_MS_MAX, WIRE_VERSION
 from kvgossip.errors import EncodingError
+from kvgossip.model.aggregate import METRICS, Mass
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Key
 from kvgossip.model.member import (
@@ -42,6 +44,8 @@ _U64_MAX = (1 << 64) - 1
 _ITEMS_MAX = 16_384
 MEMBER_ITEMS_MAX = 1_024
 """Of digests or records in one message: each record may cost a message to whom it names."""
+EPOCH_MAX = (1 << 48) - 1
+EPOCH_MS_MAX = 60_000
 
 Read = Callable[[msgpack.Unpacker], Any]
 """Takes the next field from a frame, or raises."""
@@ -151,6 +155,14 @@ def _flag(unpacker: msgpack.Unpacker) -> bool:
     return raw
 
 
+def _float(unpacker: msgpack.Unpacker) -> float:
+    """Finite and not negative: whoever makes a value of it looks closer."""
+    raw = unpacker.unpack()
+    if type(raw) is not float or not 0 <= raw < inf:
+        raise EncodingError("no finite float from 0 on")
+    return raw
+
+
 def _state(unpacker: msgpack.Unpacker) -> MemberState:
     raw = unpacker.unpack()
     if type(raw) is not int or not 0 <= raw <= MemberState.FORGOTTEN:
@@ -212,6 +224,25 @@ def _carried(unpacker: msgpack.Unpacker) -> m.Carried:
     return m.Carried(Key(key), data)
 
 
+def _each(read: Read, count: int) -> Read:
+    """Exactly ``count`` of them."""
+    read_all = _many(read, items_max=count)
+
+    def read_each(unpacker: msgpack.Unpacker) -> tuple[Any, ...]:
+        items: tuple[Any, ...] = read_all(unpacker)
+        if len(items) != count:
+            raise EncodingError(f"{len(items)} items instead of {count}")
+        return items
+
+    return read_each
+
+
+def _make_mass(*fields: Any) -> Mass:
+    mass = Mass(*fields)
+    mass.check()
+    return mass
+
+
 def _make_record(*fields: Any) -> m.Record:
     """From the fields of a member, and the incarnation and state of its standing."""
     *texts, incarnation, state = fields
@@ -266,6 +297,9 @@ _member_record = _record(
     ),
 )
 _members = _many(_member_record, items_max=MEMBER_ITEMS_MAX)
+_per_metric = _each(_number, len(METRICS))
+_mass = _record(_make_mass, (_float, _float, _each(_float, len(METRICS)), _per_metric, _per_metric))
+_epoch = _uint(EPOCH_MAX)
 _asked = _many(_replica, items_max=MEMBER_ITEMS_MAX)
 _children = _many(_record(m.RangeChildren, (_u64, _bits, _fingerprints)))
 _rows = _many(_record(m.RangeRows, (_u64, _bits, _listed)))
@@ -320,6 +354,10 @@ def _plain_member(x: Member) -> tuple[Any, ...]:
 
 def _plain_load(load: Load) -> tuple[int, ...]:
     return (load.keys, load.writes_per_s, load.cpu_permille, load.memory_bytes, load.disk_free_bytes)
+
+
+def _plain_mass(x: Mass) -> tuple[Any, ...]:
+    return (x.weight, x.count, x.sums, x.least, x.greatest)
 
 
 def _plain_children(ranges: Sequence[m.RangeChildren]) -> list[tuple[int, int, bytes]]:
@@ -457,6 +495,13 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         lambda x: (x.sequence, _b16(x.root), x.row_count, _b16(x.clock_hash)),
         (_u64, _u128, _u64, _u128),
     ),
+    (
+        70,
+        m.AggregatePush,
+        lambda x: (x.epoch, x.root, x.sequence, x.left_ms, _plain_mass(x.mass)),
+        (_epoch, _replica, _u32, _uint(EPOCH_MS_MAX), _mass),
+    ),
+    (71, m.AggregateAnswer, lambda x: (x.epoch, x.root, x.sequence), (_epoch, _replica, _u32)),
 )
 
 _VERSION = bytes([WIRE_VERSION])

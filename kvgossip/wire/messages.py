@@ -7,6 +7,7 @@ packed in one bytes field, so that no frame decodes into many small objects.
 
 from dataclasses import dataclass
 
+from kvgossip.model.aggregate import Mass
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Generation, Key, ReplicaId, StartNumber
 from kvgossip.model.member import Member, Standing
@@ -378,6 +379,33 @@ class RootAnswer:
     clock_hash: int
 
 
+# -- aggregates (push-sum: Kempe, Dobra, Gehrke 2003) ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatePush:
+    """A half of what the sender held of an epoch, which is named by its number and who began it, ``root``.
+
+    ``sequence`` names the share for its sender, who sends it again until it is answered. ``left_ms``: until
+    the epoch ends.
+    """
+
+    epoch: int
+    root: ReplicaId
+    sequence: int
+    left_ms: int
+    mass: Mass
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateAnswer:
+    """The epoch that the answering node is in: it has taken the share if that is the share's."""
+
+    epoch: int
+    root: ReplicaId
+    sequence: int
+
+
 ExchangeRequest = Compare | Fetch | Give | ClockShare
 ExchangeAnswer = Compared | Fetched | Given | ClockShared
 ExchangeMessage = ExchangeOpen | ExchangeOpened | ExchangeRequest | ExchangeAnswer | ExchangeOver
@@ -399,4 +427,6 @@ Message = (
     | ExchangeMessage
     | RootAsk
     | RootAnswer
+    | AggregatePush
+    | AggregateAnswer
 )

@@ -23,6 +23,7 @@ def test_the_document_names_what_the_router_serves_and_no_more() -> None:
     served = {(path, method) for path, handlers in router.EXACT.items() for method in handlers}
     served |= {(f"{prefix}{{key}}", method) for prefix, _, handlers in router.KEYED for method in handlers}
     served |= {(path, method) for path in router.LISTINGS for method in ("GET", "HEAD")}
+    served |= {(path, method) for path in router.QUERIED for method in ("GET", "HEAD")}
     assert {(operation.path, operation.method.upper()) for operation in openapi.TABLE} == served
 
 
@@ -34,6 +35,8 @@ def test_the_document_names_the_parameters_of_a_query_and_no_more() -> None:
             named = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
             if path in router.LISTINGS:
                 assert named == set(listing.PARAMETERS)
+            elif path in router.QUERIED:
+                assert named == set(router.QUERIED[path][0])
             elif path.endswith("{key}"):
                 assert named == set(router.KEY_PARAMETERS.get(method.upper(), ()))
             else:

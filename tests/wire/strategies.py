@@ -5,6 +5,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from kvgossip.config import KEY_BYTES_MAX, MERGED_ENTRY_BYTES_MAX, STAMP_MS_MAX
+from kvgossip.model.aggregate import METRICS, Mass, mass_of
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Generation, Key, Kind, ReplicaId, StartNumber
 from kvgossip.model.member import (
@@ -16,6 +17,7 @@ from kvgossip.model.member import (
     MemberState,
     Standing,
 )
+from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 
 T = TypeVar("T")
@@ -119,6 +121,23 @@ children = st.builds(m.RangeChildren, u64, bits, packed(8))
 rows = st.builds(m.RangeRows, u64, bits, packed(24))
 positions = st.just(b"") | keys
 
+
+def halves(load: Load, is_root: bool, count: int) -> Mass:
+    mass = mass_of(load, is_root=is_root)
+    for _ in range(count):
+        mass = mass.halved()
+    return mass
+
+
+own_masses = st.builds(
+    halves,
+    st.builds(Load, *(uints((1 << 63) - 1) for _ in METRICS)),
+    st.booleans(),
+    st.sampled_from([0, 1, 99]),
+)
+masses = st.builds(Mass.plus, own_masses, own_masses)
+epochs = uints((1 << 48) - 1)
+
 MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
     m.Hello: st.builds(m.Hello, known, st.none() | known, st.booleans()),
     m.Ping: st.builds(m.Ping, u64, u64.map(ReplicaId), wall_times),
@@ -155,6 +174,10 @@ MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
     m.ExchangeOver: st.builds(m.ExchangeOver, u64, st.booleans()),
     m.RootAsk: st.builds(m.RootAsk, u64),
     m.RootAnswer: st.builds(m.RootAnswer, u64, u128, u64, u128),
+    m.AggregatePush: st.builds(
+        m.AggregatePush, epochs, u64.map(ReplicaId), u32, uints(codec.EPOCH_MS_MAX), masses
+    ),
+    m.AggregateAnswer: st.builds(m.AggregateAnswer, epochs, u64.map(ReplicaId), u32),
 }
 """A message type without a strategy fails the suite."""
 

@@ -211,6 +211,19 @@ def test_the_record_that_the_wrong_ones_are_made_from_is_accepted() -> None:
     assert record.member.tags == (("rack", "7"),)
 
 
+MASS = (0.5, 1.0, (2.0,) * 5, (2,) * 5, (2,) * 5)
+
+
+def aggregate(**changes: Any) -> list[Any]:
+    """An ``AggregatePush`` with another mass."""
+    names = ("weight", "count", "sums", "least", "greatest")
+    return [70, 1, 1, 1, 1, [changes.get(name, field) for name, field in zip(names, MASS, strict=True)]]
+
+
+def test_the_mass_that_is_spoiled_below_is_sound() -> None:
+    assert isinstance(codec.decode(frame(*aggregate())), m.AggregatePush)
+
+
 WRONG_FIELDS: list[tuple[str, list[Any]]] = [
     ("a text where bytes are due", [21, 1, "news"]),
     ("bytes where a text is due", news_of_member(name=b"n")),
@@ -252,6 +265,18 @@ WRONG_FIELDS: list[tuple[str, list[Any]]] = [
     ("entries that are nil", [20, 1, None, []]),
     ("a dot of one number", [20, 1, [], [(KEY, bytes(16), 1, [(1,)])]]),
     ("a Hello without who", [1, (), (), True]),
+    ("mass that is not a number", aggregate(weight=float("nan"))),
+    ("mass without end", aggregate(sums=(float("inf"),) * 5)),
+    ("mass below nothing", aggregate(count=-1.0)),
+    ("mass of no node", aggregate(count=0.0)),
+    ("mass of more nodes than any cluster has", aggregate(count=1e7)),
+    ("mass that is an integer", aggregate(weight=1)),
+    ("sums above what the greatest value allows", aggregate(sums=(1e30,) * 5)),
+    ("sums of four metrics", aggregate(sums=(2.0,) * 4)),
+    ("sums of six metrics", aggregate(sums=(2.0,) * 6)),
+    ("a least value that is a float", aggregate(least=(2.0,) * 5)),
+    ("an epoch beyond the last", [70, 1 << 48, 1, 1, 1, MASS]),
+    ("an epoch that never ends", [70, 1, 1, 1, 1 << 32, MASS]),
     ("a nil where a record is due", [1, (1, 1, 1, 1), None, True]),
 ]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kvgossip.model.aggregate import Mass
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Generation, Key, ReplicaId, StartNumber
 from kvgossip.model.member import Load, Member, MemberState, Standing
@@ -37,6 +38,7 @@ ROOT = 0x0123456789ABCDEF0123456789ABCDEF
 CHILDREN = m.RangeChildren(0xAB, 8, bytes(range(16)))
 ROWS = m.RangeRows(0xABC, 12, bytes(range(24)))
 EIGHT, NINE, SIXTEEN = bytes(range(8)), bytes(range(9)), bytes(range(16))
+MASS = Mass(0.5, 1.25, (10.0, 0.0, 1.5, 1e9, 5e12), (8, 0, 1, 1 << 29, 1 << 41), (9, 0, 2, 1 << 30, 1 << 42))
 
 MESSAGES: dict[str, m.Message] = {
     "Hello": m.Hello(KNOWN, KNOWN, True),
@@ -67,6 +69,8 @@ MESSAGES: dict[str, m.Message] = {
     "ExchangeOver": m.ExchangeOver(11, is_busy=False),
     "RootAsk": m.RootAsk(5),
     "RootAnswer": m.RootAnswer(5, ROOT, 1_000, 13),
+    "AggregatePush": m.AggregatePush(17, R1, 70_000, 6_250, MASS),
+    "AggregateAnswer": m.AggregateAnswer(17, R1, 70_000),
 }
 
 GOLDEN: dict[str, str] = {
@@ -132,6 +136,12 @@ GOLDEN: dict[str, str] = {
     "ExchangeOver": "0193320bc2",
     "RootAsk": "01923c05",
     "RootAnswer": ("01953d05c4100123456789abcdef0123456789abcdefcd03e8c4100000000000000000000000000000000d"),
+    "AggregatePush": (
+        "01964611cf0102030405060708ce00011170cd186a95cb3fe0000000000000cb3ff400000000000095cb402400000000"
+        "0000cb0000000000000000cb3ff8000000000000cb41cdcd6500000000cb4292309ce540000095080001ce20000000cf"
+        "000002000000000095090002ce40000000cf0000040000000000"
+    ),
+    "AggregateAnswer": "01944711cf0102030405060708ce00011170",
 }
 
 
