@@ -133,7 +133,8 @@ class LocalCluster:
         self.directory = Path(tempfile.mkdtemp(prefix="kvgossip-"))
         secret = self.directory / "secret"
         secret.write_text(token_hex(32))
-        apis, peers = free_addresses(count), free_addresses(count)
+        addresses = free_addresses(2 * count)
+        apis, peers = addresses[:count], addresses[count:]
         self.nodes: list[NodeProcess] = []
         for number, (api, peer) in enumerate(zip(apis, peers, strict=True), start=1):
             name = f"n{number}"
