@@ -42,6 +42,13 @@ class RumorDirection(StrEnum):
     PUSH_PULL = "push-pull"
 
 
+class Profile(StrEnum):
+    """What the network between most nodes is like: it chooses the defaults of ``Tuning``."""
+
+    LAN = "lan"
+    WAN = "wan"
+
+
 class RumorTargets(StrEnum):
     """To whom news is offered: peers not known to know it, or anybody, as in the literature."""
 
@@ -150,3 +157,28 @@ class Tuning:
     forget_after_ms: int = 7 * 24 * 3_600_000
     """A member that is down or has left for so long is forgotten, if most of those known are present."""
     member_message_bytes_max: int = 8 << 10
+    """Of a message about members, whatever the size of the cluster."""
+    vitals_interval_ms: int = 5_000
+    """Between two measurements of the own load and health; what has not moved is not told again."""
+
+    @staticmethod
+    def of(profile: Profile) -> "Tuning":
+        """The defaults of a profile. Those of the class are for a local network.
+
+        Between sites a round trip takes up to half a second and lines drop packets for seconds, so members
+        are asked more seldom and waited for longer: the same number of probes must fail. The numbers are
+        those of memberlist's WAN configuration (HashiCorp), where it has the same.
+        """
+        if profile is Profile.LAN:
+            return Tuning()
+        return Tuning(
+            exchange_timeout_ms=3_000,
+            rumor_timeout_ms=3_000,
+            probe_interval_ms=5_000,
+            probe_timeout_ms=3_000,
+            probe_timeout_far_ms=3_000,
+            suspicion_mult=3,
+            news_interval_ms=500,
+            digest_interval_ms=5_000,
+            seed_interval_ms=15_000,
+        )

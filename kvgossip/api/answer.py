@@ -61,8 +61,10 @@ class Answer(web.StreamResponse):
         return f"HTTP/1.1{_STARTS[self._status]}{''.join(lines)}Date: {_date()}\r\n\r\n".encode()
 
 
-def json_answer(document: Json) -> Answer:
-    return Answer(200, {"Content-Type": "application/json"}, json.dumps(document, indent=2).encode() + b"\n")
+def json_answer(document: Json, *, status: int = 200) -> Answer:
+    return Answer(
+        status, {"Content-Type": "application/json"}, json.dumps(document, indent=2).encode() + b"\n"
+    )
 
 
 class _Date:

@@ -23,6 +23,9 @@ async def readyz(node: Node, request: web.BaseRequest) -> Answer:
     correction_ms = node.replica.clock_correction_ms
     if correction_ms:
         notes.append(f"the clock of this node is wrong: it goes by the others', {correction_ms:+} ms\n")
+    troubles = node.replica.troubles
+    if troubles:
+        notes.append(f"the others do not choose this node to serve: {', '.join(troubles)}\n")
     if node.replica.read_only_because is not None:
         notes.append(f"this node takes no writes: {node.replica.read_only_because}\n")
     return _ok("".join(notes))

@@ -5,7 +5,6 @@ never keys, so the number of series is bounded by the number of members. docs/ME
 a test holds it to a running node.
 """
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterable
@@ -24,14 +23,16 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from kvgossip.api.answer import Answer
 from kvgossip.node.effects import Refusal
-from kvgossip.node.status import Status
+from kvgossip.node.status import MemberStatus, Status
 from kvgossip.node.traffic import KINDS
 from kvgossip.runtime.histogram import Histogram
 from kvgossip.runtime.node import Node
+from kvgossip.runtime.vitals import resident_bytes
 from kvgossip.store.rocks_open import free_bytes
 
 PREFIX = "kvgossip_"
-MEMBER_STATES = ("alive", "down", "left")
+PRESENT_STATES = ("alive", "suspect")
+MEMBER_STATES = (*PRESENT_STATES, "down", "left")
 ROOT_DIGITS = 12
 """What a float holds exactly."""
 
@@ -53,6 +54,10 @@ _COUNTERS = {
     "links_silent": "Links that were closed because the peer did not answer.",
     "dials": "Attempts to open a link to a peer.",
     "openings_failed": "Connections to the peer listener that never became a link.",
+    "probes_sent": "Probes of members.",
+    "probes_failed": "Probes that neither the member nor anybody asked in its place answered.",
+    "suspicions": "Times that a member became suspect here.",
+    "suspicions_refuted": "Claims of this node being gone that it refuted.",
     "stamps_ahead": "Stamps from elsewhere that were further ahead than the drift limit.",
     "stamps_given_up": "Times that this node gave up a stamp mark from beyond the drift limit.",
     "recounts": "Whole comparisons of the tree with the rows.",
@@ -139,6 +144,9 @@ class NodeCollector(Collector):
         for state in dict.fromkeys((*MEMBER_STATES, *sorted(by_state))):
             states.add_metric([state], by_state[state])
         yield states
+        unfit = sum(m.state in PRESENT_STATES and not m.member.is_fit for m in members)
+        yield _gauge("members_unfit", "Members that are there and cannot serve, this node included.", unfit)
+        yield from _judged(members)
         offsets = GaugeMetricFamily(
             PREFIX + "peer_clock_offset_seconds",
             "How far the raw wall clock of a peer is ahead of this node's.",
@@ -157,10 +165,24 @@ class NodeCollector(Collector):
         yield round_trips
 
 
-def resident_bytes() -> int:
-    """Raises ``OSError`` where there is no ``/proc``."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _judged(members: list[MemberStatus]) -> Iterable[Metric]:
+    """What the failure detector has measured of those that are there."""
+    phis = GaugeMetricFamily(
+        PREFIX + "peer_phi",
+        "How unlikely the silence of a member is by its history; 8 is one in a hundred million.",
+        labels=["peer"],
+    )
+    probed = GaugeMetricFamily(
+        PREFIX + "peer_probe_seconds", "Round-trip time of the last answered probe.", labels=["peer"]
+    )
+    for status in members:
+        if status.state not in PRESENT_STATES or status.is_self:
+            continue
+        phis.add_metric([status.member.peer], status.phi)
+        if status.round_trip_ms is not None:
+            probed.add_metric([status.member.peer], status.round_trip_ms / 1_000)
+    yield phis
+    yield probed
 
 
 async def get(node: Node, request: web.BaseRequest) -> Answer:
@@ -184,6 +206,12 @@ def _traffic(counters: dict[str, int]) -> Iterable[Metric]:
             for direction in ("sent", "received"):
                 family.add_metric([kind, direction], counters[f"{kind}_{unit}_{direction}"])
         yield family
+    family = CounterMetricFamily(
+        f"{PREFIX}cross_zone_bytes", "The part of it that went between zones.", labels=["direction"]
+    )
+    for direction in ("sent", "received"):
+        family.add_metric([direction], counters[f"cross_zone_bytes_{direction}"])
+    yield family
 
 
 def _writes(ended: Counter[str]) -> Metric:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 import kvgossip
 from kvgossip.api.answer import Answer, Json
+from kvgossip.api.member_events import MEDIA
 from kvgossip.api.openapi_parts import HEADERS, PARAMETERS, SCHEMAS
 from kvgossip.api.problem import Problem
 from kvgossip.runtime.node import Node
@@ -92,6 +93,11 @@ def _reading(
         Operation("get", path, summary, good, problems, parameters),
         Operation("head", path, f"{summary}, without the body", bare, problems, parameters),
     ]
+
+
+def _events(path: str, summary: str) -> list[Operation]:
+    stream = Good(200, "server-sent events", ("Cache-Control",), MEDIA, "")
+    return _reading(path, summary, stream, problems=(Problem.TOO_MANY_LISTENERS, Problem.NOT_READY))
 
 
 _SHOWN_MV = (*CONTEXT, "Kv-Expires", "Vary")
@@ -192,7 +198,9 @@ TABLE: tuple[Operation, ...] = (
     *_reading("/openapi.json", "This document", Good(200, "it", (), "application/json", "Object")),
     *_reading("/v1/status", "What the node holds", Good(200, "its status", (), "application/json", "Object")),
     *_reading(
-        "/v1/cluster/members", "Whom the node knows", Good(200, "members", (), "application/json", "Object")
+        "/v1/cluster/members",
+        "Whom the node knows",
+        Good(200, "members", (), "application/json", "Members"),
     ),
     *_reading(
         "/v1/cluster/aggregate",
@@ -204,6 +212,46 @@ TABLE: tuple[Operation, ...] = (
     *_reading(
         "/v1/cluster/check", "Do all members agree", Good(200, "roots", (), "application/json", "Object")
     ),
+    *_events("/v1/cluster/events", "What happens among the members"),
+    Operation(
+        "post",
+        "/v1/cluster/forget/{node}",
+        "Forget a member that is gone",
+        (Good(200, "it is forgotten", (), "application/json", "Object"),),
+        (Problem.UNKNOWN_MEMBER, Problem.MEMBER_PRESENT, Problem.NOT_READY),
+        ("node",),
+    ),
+    Operation(
+        "post",
+        "/v1/cluster/leave",
+        "Let this node leave and its process end",
+        (Good(202, "it will", (), "application/json", "Object"),),
+    ),
+    Operation(
+        "put",
+        "/v1/cluster/tags",
+        "Replace the tags of this node",
+        (Good(200, "the tags", (), "application/json", "Object"),),
+        (Problem.BAD_TAGS, Problem.REQUEST_TIMEOUT, Problem.UNKNOWN_EXPECTATION, Problem.NOT_READY),
+        (),
+        ("application/json", "Tags"),
+    ),
+    *_reading(
+        "/gossip/init",
+        "Whom the node knew when it started",
+        Good(200, "members", (), "application/json", "Members"),
+        problems=(Problem.NOT_READY,),
+    ),
+    *_reading(
+        "/gossip/get-peer",
+        "One random member that is live and can serve",
+        Good(200, "a peer", (), "application/json", "Sample"),
+        problems=(Problem.NO_PEER, Problem.NOT_READY),
+    ),
+    *_events("/gossip/on-join", "Members that are new"),
+    *_events("/gossip/on-alive", "Members that are alive from now on"),
+    *_events("/gossip/on-dead", "Members that are down from now on"),
+    *_events("/gossip/on-change", "Members that say something new of themselves"),
     *_reading(
         "/v1/faults",
         "The fault rules (with --allow-faults)",

@@ -7,6 +7,7 @@ from kvgossip.api.expiry import TTL_S_MAX
 from kvgossip.api.listing import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from kvgossip.config import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from kvgossip.model.aggregate import METRICS
+from kvgossip.model.member import NODE_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX
 
 _STRING: Json = {"type": "string"}
 _FLAG: Json = {"type": "boolean"}
@@ -27,6 +28,7 @@ HEADERS: Mapping[str, Json] = {
     "Kv-Clock-Correction": _header("this node's clock is wrong and corrected by so many milliseconds"),
     "X-Content-Type-Options": _header("bytes are of the type that they are said to be", "^nosniff$"),
     "Date": _header("this node's clock"),
+    "Cache-Control": _header("a stream of events is not to be kept", "^no-store$"),
     "Vary": _header("the form depends on Accept"),
     "Retry-After": _header("seconds", "^[0-9]+$"),
     "Accept-Encoding": _header("what a body may be encoded as"),
@@ -48,6 +50,13 @@ PARAMETERS: Mapping[str, Json] = {
         "required": True,
         "description": f"1 to {KEY_BYTES_MAX} bytes of UTF-8, percent-encoded; a '/' may stand as it is",
         "schema": {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX},
+    },
+    "node": {
+        "name": "node",
+        "in": "path",
+        "required": True,
+        "description": "the name or the replica id of a member",
+        "schema": {"type": "string", "minLength": 1, "maxLength": NODE_NAME_CHARS_MAX},
     },
     "ttl": _query(
         "ttl",
@@ -80,6 +89,8 @@ def _object(required: dict[str, Json], **optional: Json) -> Json:
 
 _INTEGER: Json = {"type": "integer"}
 _NUMBER: Json = {"type": "number"}
+_MEASURED: Json = {"type": ["number", "null"]}
+"""A number that this node may not have."""
 SCHEMAS: Mapping[str, Json] = {
     "Bytes": {"type": "string", "format": "binary", "maxLength": VALUE_BYTES_MAX},
     "Object": {"type": "object"},
@@ -109,6 +120,45 @@ SCHEMAS: Mapping[str, Json] = {
         },
         keys={"type": "array", "items": _STRING},
     ),
+    "Members": _object({"members": {"type": "array", "items": {"$ref": "#/components/schemas/Member"}}}),
+    "Sample": _object({"peer": {"$ref": "#/components/schemas/Member"}}),
+    "Member": _object(
+        {
+            "name": _STRING,
+            "replica": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "generation": _INTEGER,
+            "incarnation": _INTEGER,
+            "state": {"enum": ["alive", "suspect", "down", "left"]},
+            "is_self": _FLAG,
+            "is_fit": _FLAG,
+            "troubles": {"type": "array", "items": _STRING},
+            "phi": {"type": "number"},
+            "round_trip_ms": _MEASURED,
+            "link_round_trip_ms": _MEASURED,
+            "heard_ms_ago": _MEASURED,
+            "zone": _STRING,
+            "tags": {"$ref": "#/components/schemas/Tags"},
+            "load": _object(
+                {
+                    "keys": _INTEGER,
+                    "writes_per_s": _INTEGER,
+                    "cpu_permille": _INTEGER,
+                    "memory_bytes": _INTEGER,
+                    "disk_free_bytes": _INTEGER,
+                }
+            ),
+            "root": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "peer": _STRING,
+            "api": _STRING,
+            "software": _STRING,
+            "wire_version": _INTEGER,
+        }
+    ),
+    "Tags": {
+        "type": "object",
+        "maxProperties": TAGS_MAX,
+        "additionalProperties": {"type": "string", "maxLength": TAG_VALUE_CHARS_MAX},
+    },
     "Lines": {"type": "array", "items": {"$ref": "#/components/schemas/Line"}},
     "Line": _object(
         {"op": {"enum": ["put", "get", "delete"]}, "key": _STRING},

@@ -20,6 +20,7 @@ class Problem(Enum):
     BAD_KEY = (400, "The key is not allowed")
     BAD_CONTEXT = (400, "The causal context is not valid for this key")
     BAD_FAULTS = (400, "The fault rules are malformed")
+    BAD_TAGS = (400, "The tags are malformed")
     UNKNOWN_PARAMETER = (400, "The query holds an unknown parameter")
     BAD_PARAMETER = (400, "A parameter has a value that is not allowed")
     BAD_TTL = (400, "The time to live is not allowed")
@@ -28,11 +29,14 @@ class Problem(Enum):
     BAD_PRECONDITION = (400, "A precondition is malformed")
     UNKNOWN_PATH = (404, "There is nothing at this path")
     NOT_FOUND = (404, "The key has no value on this node")
+    UNKNOWN_MEMBER = (404, "There is no such member")
+    NO_PEER = (404, "There is no peer to be had")
     METHOD_NOT_ALLOWED = (405, "The method is not allowed here")
     NOT_ACCEPTABLE = (406, "No form of the key is acceptable")
     REQUEST_TIMEOUT = (408, "The request took too long")
     TOO_MANY_SIBLINGS = (409, "The key has too many siblings")
     STAMPS_EXHAUSTED = (409, "No later stamp exists for this key")
+    MEMBER_PRESENT = (409, "The member is present")
     PRECONDITION_FAILED = (412, "The precondition does not hold on this node")
     LINE_TOO_LONG = (413, "The line is too long")
     VALUE_TOO_LARGE = (413, "The value is too large")
@@ -46,6 +50,7 @@ class Problem(Enum):
     NOT_READY = (503, "The node is not serving")
     OVERLOADED = (503, "The node is overloaded")
     TOO_MANY_CONNECTIONS = (503, "The node has too many connections")
+    TOO_MANY_LISTENERS = (503, "The node has too many streams of events")
     READ_ONLY = (503, "The node takes no writes")
     DISK_FAILED = (503, "The disk failed")
     ROW_UNREADABLE = (503, "The entry cannot be read from the disk")
@@ -67,7 +72,14 @@ class Problem(Enum):
 
 
 RETRY_AFTER_S = 1
-_RETRIED = frozenset({Problem.NOT_READY, Problem.OVERLOADED, Problem.TOO_MANY_CONNECTIONS})
+_RETRIED = frozenset(
+    {
+        Problem.NOT_READY,
+        Problem.OVERLOADED,
+        Problem.TOO_MANY_CONNECTIONS,
+        Problem.TOO_MANY_LISTENERS,
+    }
+)
 
 
 class ProblemError(Exception):

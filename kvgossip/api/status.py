@@ -19,6 +19,7 @@ async def get(node: Node, request: web.BaseRequest) -> Answer:
             "generation": status.generation,
             "start_number": format_id(status.start_number),
             "is_ready": node.is_ready,
+            "troubles": list(node.replica.troubles),
             "read_only_because": status.read_only_because,
             "root": status.root,
             "entries": status.entry_count,

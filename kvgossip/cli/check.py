@@ -2,6 +2,7 @@
 
 import argparse
 
+from kvgossip.cli import member_cells as cells
 from kvgossip.cli.arguments import Commands, add_output, add_url
 from kvgossip.cli.exit_code import ExitCode
 
@@ -29,10 +30,16 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print_json(checked)
         return code
     rows = [
-        (member["name"], member["state"], str(member["entries"]), member["root"] or "no answer")
+        (
+            member["name"],
+            member["state"],
+            cells.health(member),
+            str(member["entries"]),
+            member["root"] or "no answer",
+        )
         for member in members
     ]
-    print_rows(arguments.output, ("NODE", "STATE", "ENTRIES", "ROOT"), rows)
+    print_rows(arguments.output, ("NODE", "STATE", "HEALTH", "ENTRIES", "ROOT"), rows)
     if arguments.output == "table":
         print(_verdict(members, is_converged=code is ExitCode.OK))
     return code

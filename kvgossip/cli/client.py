@@ -118,6 +118,23 @@ class Client:
         finally:
             connection.close()
 
+    def follow(self, target: str) -> Iterator[bytes]:
+        """The lines of a 200 as they come, for as long as they come. Raises ``CommandError``.
+
+        A node that is silent for ``TIMEOUT_S`` is gone: it says at least that there is nothing new.
+        """
+        try:
+            self._connection.request("GET", target)
+            answer = self._connection.getresponse()
+            if answer.status != 200:
+                raise Reply(answer.status, answer.headers, answer.read()).refusal()
+            while line := answer.readline():
+                yield line
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            self._connection.close()
+
     def close(self) -> None:
         self._connection.close()
 

@@ -3,8 +3,8 @@
 There is one table, made from the parsers of all commands and from the fields of ``Tuning``, and one rule for
 names. A setting ``peer_listen`` is the flag ``--peer-listen``, the variable ``KVGOSSIP_PEER_LISTEN`` and the
 key ``peer_listen`` of the file. Settings of ``demo`` and ``sim`` carry the path of their command
-(``KVGOSSIP_SIM_CHECK_SEEDS``, ``seeds`` in ``[sim.check]``), those of ``Tuning`` the word ``tuning``; the
-latter have no flags.
+(``KVGOSSIP_SIM_CHECK_SEEDS``, ``seeds`` in ``[sim.check]``), those of ``Tuning`` the word ``tuning``; few of
+the latter have flags, and their defaults are those of the profile.
 
 Only a file that was named is read, by ``--config`` or ``KVGOSSIP_CONFIG``: a directory that somebody else
 filled must not decide where values are sent. An unknown key or variable is an error, since it is a typing
@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from kvgossip.cli.arguments import addresses
+from kvgossip.cli.arguments import several
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
 PREFIX = "KVGOSSIP_"
@@ -32,6 +32,12 @@ Words = tuple[str, ...]
 
 _TOOLS = ("demo", "sim")
 """Commands whose settings are their own: ``--seeds`` of ``sim check`` is a number, of ``serve`` addresses."""
+_TUNING_FLAGS = {
+    "cross_zone_share": "--cross-zone-share",
+    "forget_after_ms": "--forget-after",
+    "phi_threshold": "--phi-threshold",
+}
+"""What operators turn most; a flag has the name of its tunable as ``dest``."""
 _NO_SETTINGS = ("help", "version", "config", "print_config")
 
 
@@ -107,8 +113,6 @@ def configure(
     Returns every setting of the command with its source.
     """
     settings: tuple[Setting, ...] = arguments.table
-    if arguments.path == ("serve",):
-        settings += _tuning()
     _check_variables(parser, environment)
     file = arguments.config or environment.get(CONFIG_VARIABLE)
     written = _read_file(parser, Path(file)) if file else {}
@@ -118,13 +122,15 @@ def configure(
         if setting.is_required and given.source == "default" and not arguments.print_config:
             raise _usage(f"{setting.flag} is needed, or {setting.variable}, or {setting.key} in a file")
         found[setting] = given
-        if given.value is not argparse.SUPPRESS and setting.path[0] != "tuning":
+        if given.value is not argparse.SUPPRESS:
             setattr(arguments, setting.key, given.value)
-    arguments.tuning = {
-        setting.key: given.value
-        for setting, given in found.items()
-        if setting.path[0] == "tuning" and given.source != "default"
-    }
+    if arguments.path == ("serve",):
+        tuning = {
+            setting: _find(setting, arguments, environment, written, file)
+            for setting in _tuning(arguments.profile)
+        }
+        arguments.tuning = {setting.key: given.value for setting, given in tuning.items()}
+        found |= tuning
     return found
 
 
@@ -154,7 +160,7 @@ class _PrintConfig(argparse._StoreTrueAction):
 def _settings_of(path: Words, command: argparse.ArgumentParser) -> Iterator[Setting]:
     tables = path if path[:1] and path[0] in _TOOLS else ()
     for action in command._actions:
-        if not action.option_strings or action.dest in _NO_SETTINGS:
+        if not action.option_strings or action.dest in (*_NO_SETTINGS, *_TUNING_FLAGS):
             continue
         parse = action.type if callable(action.type) else str
         yield Setting(
@@ -168,18 +174,21 @@ def _settings_of(path: Words, command: argparse.ArgumentParser) -> Iterator[Sett
         )
 
 
-def _tuning() -> tuple[Setting, ...]:
+def _tuning(profile: str = "lan") -> tuple[Setting, ...]:
+    """With the defaults of a profile."""
     from dataclasses import fields
 
-    from kvgossip.config import Tuning
+    from kvgossip.config import Profile, Tuning
 
-    return tuple(_tunable(field.name, field.default) for field in fields(Tuning))
+    defaults = Tuning.of(Profile(profile))
+    return tuple(_tunable(field.name, getattr(defaults, field.name)) for field in fields(Tuning))
 
 
 def _tunable(name: str, default: object) -> Setting:
     kind = type(default)
     choices = tuple(str(member.value) for member in type(default)) if isinstance(default, Enum) else ()
-    return Setting(("tuning", name), None, kind, default, is_switch=kind is bool, choices=choices)
+    flag = _TUNING_FLAGS.get(name)
+    return Setting(("tuning", name), flag, kind, default, is_switch=kind is bool, choices=choices)
 
 
 def _find(
@@ -223,7 +232,7 @@ def _convert(setting: Setting, value: object, where: str) -> object:
             return value
         case str() | int() | float() if not setting.is_switch and not isinstance(value, bool):
             return _parse(setting, str(value), where)
-        case list() if setting.parse is addresses and all(isinstance(part, str) for part in value):
+        case list() if setting.parse is several and all(isinstance(part, str) for part in value):
             return _parse(setting, ",".join(value), where)
     raise _usage(f"{where}: {json.dumps(value, default=str)} is not of the kind that is wanted here")
 

@@ -7,16 +7,23 @@ escape (``\\n``, ``\\x1b``) everywhere but in JSON, and in a value that goes to 
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_rows(output: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """As a table: drawn by rich on a terminal, aligned elsewhere. Plain: tabs, and no header."""
+    if output == "table" and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(drawn(header, rows))
+        return
     shown = [[escape(cell) for cell in row] for row in rows]
     if output == "plain":
         for row in shown:
             print("\t".join(row))
-    elif sys.stdout.isatty():
-        _draw(header, shown)
     else:
         widths = [max(map(len, column)) for column in zip(header, *shown, strict=True)]
         for row in (list(header), *shown):
@@ -61,12 +68,12 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
+def drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """A table as rich draws it, with every cell escaped."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*header, box=None)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(escape(cell)) for cell in row))
+    return table

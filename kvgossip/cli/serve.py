@@ -1,15 +1,16 @@
 """``kvgossip serve``: run one node until it is told to stop.
 
-SIGTERM and SIGINT stop it in order: it is no longer ready and refuses requests, those in flight finish, news
-is handed on, the peers are told that it leaves, the store is closed, and the exit code is 0, within ten
-seconds. A second signal ends it at once, which is no more than a crash, and a crash is not a leave.
+SIGTERM, SIGINT and ``kvgossip leave`` stop it in order: it is no longer ready and refuses requests, those in
+flight finish, news is handed on, the peers are told that it leaves, the store is closed, and the exit code is
+0, within ten seconds. A second signal ends it at once, which is no more than a crash, and a crash is not a
+leave.
 """
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvgossip.cli.arguments import Commands, addresses
+from kvgossip.cli.arguments import Commands, Extend, milliseconds, several
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -36,8 +37,41 @@ def add_command(commands: Commands) -> None:
     add(
         "--seeds",
         metavar="HOST:PORT,...",
-        type=addresses,
+        type=several,
         help="peer listeners to join through (default: none)",
+    )
+    add("--zone", metavar="NAME", help="where it is; peers are chosen mostly within the zone (default: none)")
+    add(
+        "--tag",
+        metavar="KEY=VALUE",
+        type=several,
+        action=Extend,
+        help="what the cluster is told of it; may be given again (default: none)",
+    )
+    add(
+        "--profile",
+        choices=("lan", "wan"),
+        default="lan",
+        help="intervals and time-outs for one site, or for lines between sites (default: lan)",
+    )
+    add(
+        "--cross-zone-share",
+        metavar="SHARE",
+        type=float,
+        help="of choices of a peer that fall on another zone (default: 0.2)",
+    )
+    add(
+        "--forget-after",
+        dest="forget_after_ms",
+        metavar="DURATION",
+        type=milliseconds,
+        help="forget a member that is gone for so long, such as 36h (default: 7d)",
+    )
+    add(
+        "--phi-threshold",
+        metavar="PHI",
+        type=float,
+        help="how unlikely a silence must be to count as late (default: 8)",
     )
     add("--data-dir", metavar="DIR", type=Path, help="where the data is kept (default: in memory only)")
     add("--secret-file", metavar="FILE", type=Path, help="the secret that the cluster shares (default: none)")
@@ -95,7 +129,7 @@ async def _serve(settings: "Settings") -> None:
     from kvgossip.runtime.settings import SettingsError
     from kvgossip.runtime.websocket import bind
 
-    asked_to_stop = _catch_signals()
+    asked_to_stop = _catch_signals()  # or by an operator, over HTTP
     try:
         listening = bind(Endpoint.parse(settings.listen))
     except OSError as error:
@@ -105,7 +139,7 @@ async def _serve(settings: "Settings") -> None:
     log = Log(node=settings.node, cluster=settings.cluster)
     logging.basicConfig(handlers=[LogHandler(log)])
     try:
-        node = Node(settings, log=log)
+        node = Node(settings, log=log, asked_to_stop=asked_to_stop)
         await node.start()
     except CorruptRowError as error:  # a record that a start needs
         log.close()
@@ -138,8 +172,12 @@ def _catch_signals() -> "asyncio.Event":
 
     asked = asyncio.Event()
 
+    signals = 0
+
     def take(number: int) -> None:
-        if asked.is_set():
+        nonlocal signals
+        signals += 1
+        if signals > 1:
             os._exit(128 + number)
         asked.set()
 

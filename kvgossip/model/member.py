@@ -139,18 +139,18 @@ class Member:
             (self.peer, ADDRESS_CHARS_MAX),
             (self.api, ADDRESS_CHARS_MAX),
             (self.software, NODE_NAME_CHARS_MAX),
-            *((key, TAG_KEY_CHARS_MAX) for key, _ in self.tags),
             *((trouble, TROUBLE_CHARS_MAX) for trouble in self.troubles),
         )
-        optional = ((self.zone, ZONE_CHARS_MAX), *((value, TAG_VALUE_CHARS_MAX) for _, value in self.tags))
         if not all(text for text, _ in needed):
-            raise EncodingError("a member's name, address, tag or trouble is empty")
-        if not all(len(text) <= limit and text.isprintable() for text, limit in needed + optional):
+            raise EncodingError("a member's name, address or trouble is empty")
+        if not all(_fits(text, limit) for text, limit in (*needed, (self.zone, ZONE_CHARS_MAX))):
             raise EncodingError("a text of a member is too long or not printable")
-        if sum(len(text.encode()) for text, _ in needed + optional) > TEXT_BYTES_MAX:
-            raise EncodingError(f"the texts of a member have more than {TEXT_BYTES_MAX} bytes")
-        if len(self.tags) > TAGS_MAX or len(self.troubles) > TROUBLES_MAX:
-            raise EncodingError(f"a member has more than {TAGS_MAX} tags or {TROUBLES_MAX} troubles")
+        if len(self.troubles) > TROUBLES_MAX:
+            raise EncodingError(f"a member has more than {TROUBLES_MAX} troubles")
+        check_tags(self.tags)
+        texts = [text for text, _ in needed] + [self.zone, *(text for tag in self.tags for text in tag)]
+        if sum(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
+            raise EncodingError(f"the texts of a member have more than {TEXT_BYTES_MAX:,} bytes together")
         if not (0 < self.replica < 1 << 64 and 0 < self.generation < 1 << 32):
             raise EncodingError("a member's replica id or generation is out of range")
         if not (0 <= self.version <= VERSION_MAX and 0 <= self.wire_version < 1 << 16):
@@ -165,6 +165,22 @@ class Member:
         numbers = (load.keys, load.writes_per_s, load.cpu_permille, load.memory_bytes, load.disk_free_bytes)
         durable = self._durable()[1:]
         return (self.generation, self.version, durable, self.troubles, numbers, self.root)
+
+
+def check_tags(tags: tuple[tuple[str, str], ...]) -> None:
+    """Raise ``EncodingError`` unless each is within its bounds."""
+    if len(tags) > TAGS_MAX:
+        raise EncodingError(f"{len(tags)} tags: at most {TAGS_MAX} are allowed")
+    for key, value in tags:
+        if not (key and _fits(key, TAG_KEY_CHARS_MAX) and _fits(value, TAG_VALUE_CHARS_MAX)):
+            raise EncodingError(
+                f"the key of a tag has 1 to {TAG_KEY_CHARS_MAX} printable characters,"
+                f" its value at most {TAG_VALUE_CHARS_MAX}"
+            )
+
+
+def _fits(text: str, chars_max: int) -> bool:
+    return len(text) <= chars_max and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)

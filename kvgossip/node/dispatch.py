@@ -63,7 +63,7 @@ class Dispatch:
         """A frame from the peer at ``sender``. Never raises for what is in it."""
         try:
             message, news = codec.decode_frame(data)
-            self._traffic.count_received(message, len(data))
+            self._traffic.count_received(message, len(data), is_far=self._meeting.is_far(sender))
             self._receive(sender, message, news, now)
         except RemoteError as error:
             self._journal.count("frames_refused")

@@ -6,6 +6,7 @@ from typing import NamedTuple, NewType
 
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Address, Key
+from kvgossip.model.member import Member, Standing
 from kvgossip.model.stamp import Stamp
 from kvgossip.node.status import Checked
 from kvgossip.store.base import Batch
@@ -145,6 +146,17 @@ class Event:
 
     name: str
     fields: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEvent(Event):
+    """A change among the other members; ``name`` is ``member-`` and the kind of a ``MemberChange``.
+
+    ``member`` and ``standing`` are as they were then: by now there may be later ones.
+    """
+
+    member: Member
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ a node hears of a change among its members.
 
 from collections.abc import Sequence
 
-from kvgossip.model.ids import Address
+from kvgossip.model.ids import Address, format_id
 from kvgossip.node.copy_watch import CopyWatch
 from kvgossip.node.effects import Now
 from kvgossip.node.exchanges import Exchanges
@@ -48,6 +48,7 @@ class Meeting:
         self._peers.acquaintances.greet(to, self._me.known())
 
     def receive_hello(self, sender: Address, hello: m.Hello, now_ms: int) -> None:
+        was = self._peers.acquaintances.renewed_at(sender, hello.me)
         is_new, copied = self._peers.receive_hello(
             sender, hello, self._me.known(), counter_told=self._me.counter_told
         )
@@ -56,6 +57,13 @@ class Meeting:
             self.greet(sender)
         if is_new:
             self._exchanges.handle_new_start(sender)
+        if was is not None:
+            self._journal.tell(
+                "peer-was-copy",
+                peer=sender,
+                replica=format_id(hello.me.replica),
+                reason=f"its directory is a copy of that of {format_id(was)}: it goes on as a new replica",
+            )
         self._peers.handle_heard(sender, now_ms)
 
     def admits(self, sender: Address, message: m.Message) -> bool:
@@ -82,6 +90,10 @@ class Meeting:
         if voted is not None:
             self._journal.notify(voted)
 
+    def is_far(self, address: Address) -> bool:
+        """True if a member of another zone is at ``address``."""
+        return self._peers.is_far(address)
+
     def next_deadline_ms(self) -> int | None:
         return self._peers.membership.next_deadline_ms()
 
@@ -97,8 +109,10 @@ class Meeting:
             table.found_copy = False
             self._copies.found("a later start of the same replica is a member")
         changes = self._peers.take_changes(now)
-        for _, event in changes:
+        for change, event in changes:
             self._journal.notify(event)
+            if change.kind == "suspect":
+                self._journal.count("suspicions")
         if any(change.kind != "suspect" for change, _ in changes):
             self._set_targets()
         for change, _ in changes:

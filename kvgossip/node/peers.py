@@ -12,12 +12,12 @@ from kvgossip.model.ids import Address, ReplicaId, format_id
 from kvgossip.model.member import Member, MemberRow
 from kvgossip.model.member_encoding import decode_member, encode_member
 from kvgossip.node.convergence import state_name, state_of
-from kvgossip.node.effects import Event, Now
+from kvgossip.node.effects import Event, MemberEvent, Now
 from kvgossip.node.staging import Staging
 from kvgossip.node.status import MemberStatus
 from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
 from kvgossip.protocol.clock_offsets import ClockOffsets
-from kvgossip.protocol.member_table import MemberChange
+from kvgossip.protocol.member_table import MemberChange, Peer
 from kvgossip.protocol.membership import MemberMessage, Membership
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.store.base import Store
@@ -143,7 +143,7 @@ class Peers:
         self.membership.handle_timer(now.monotonic_ms)
         self._forget_expired(now)
 
-    def take_changes(self, now: Now) -> list[tuple[MemberChange, Event]]:
+    def take_changes(self, now: Now) -> list[tuple[MemberChange, MemberEvent]]:
         """What changed, each with its line for the log; the member table on disk follows."""
         changes = self.membership.table.take_changes()
         for change in changes:
@@ -186,26 +186,31 @@ class Peers:
 
     def statuses(self, now: Now) -> list[MemberStatus]:
         """This node first, then the others by name."""
-        now_ms = now.monotonic_ms
-        table, probing = self.membership.table, self.membership.probing
-        others = [
-            MemberStatus(
-                member=peer.member,
-                state=state_of(peer),
-                incarnation=peer.standing.incarnation,
-                heard_ms_ago=None if peer.heard_ms is None else now_ms - peer.heard_ms,
-                phi=self.membership.phi(peer.member.replica, now_ms),
-                round_trip_ms=probing.round_trips_ms.get(peer.member.replica),
-                is_self=False,
-            )
-            for peer in table.known()
-        ]
+        table = self.membership.table
+        others = [self._status(peer, now.monotonic_ms) for peer in table.known()]
         others.sort(key=lambda status: (status.member.name, status.member.replica))
         incarnation = table.standing.incarnation
         return [
             MemberStatus(table.me, state_name(table.standing), incarnation, 0, 0.0, 0, is_self=True),
             *others,
         ]
+
+    def sample(self, now: Now) -> MemberStatus | None:
+        """One live and fit member other than this node, independent of all earlier choices."""
+        peer = self.membership.choice.sample()
+        return None if peer is None else self._status(peer, now.monotonic_ms)
+
+    def _status(self, peer: Peer, now_ms: int) -> MemberStatus:
+        replica = peer.member.replica
+        return MemberStatus(
+            member=peer.member,
+            state=state_of(peer),
+            incarnation=peer.standing.incarnation,
+            heard_ms_ago=None if peer.heard_ms is None else now_ms - peer.heard_ms,
+            phi=self.membership.phi(replica, now_ms),
+            round_trip_ms=self.membership.probing.round_trips_ms.get(replica),
+            is_self=False,
+        )
 
     def take_garbled(self) -> list[Event]:
         """Member records on disk that could not be read, once each; gossip brings them anew."""
@@ -231,9 +236,11 @@ def _read_members(store: Store) -> tuple[list[MemberRow], list[str]]:
     return rows, garbled
 
 
-def _event(change: MemberChange) -> Event:
+def _event(change: MemberChange) -> MemberEvent:
     member = change.member
-    return Event(
+    return MemberEvent(
         f"member-{change.kind}",
         {"peer": member.peer, "member": member.name, "replica": format_id(member.replica)},
+        member,
+        change.standing,
     )

@@ -265,6 +265,11 @@ class Replica:
         return self._admission.read_only_because
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why the others do not choose this node to serve, as it last told them."""
+        return self._peers.membership.table.me.troubles
+
+    @property
     def clock_correction_ms(self) -> int:
         """What is added to this node's wall clock, because most others' differ from it; mostly 0."""
         return self._clock.correction_ms
@@ -287,6 +292,10 @@ class Replica:
         Raises ``ValueError`` for an unknown metric: they are ``METRICS`` of ``model/aggregate.py``.
         """
         return self._machines.aggregation.aggregate(metric, now.monotonic_ms)
+
+    def sample_member(self, now: Now) -> MemberStatus | None:
+        """One random member that is live and fit, other than this node; None if there is none."""
+        return self._peers.sample(now)
 
     # -- outputs
 

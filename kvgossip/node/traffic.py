@@ -1,4 +1,7 @@
-"""Traffic of one node by kind of message: messages and payload bytes, both ways, since the start."""
+"""Traffic of one node by kind of message: messages and payload bytes, both ways, since the start.
+
+What goes to and comes from members of other zones is counted once more: lines between sites cost.
+"""
 
 from kvgossip.wire import messages as m
 
@@ -33,23 +36,26 @@ class Traffic:
         self._sent = {kind: [0, 0] for kind in kinds}
         self._received = {kind: [0, 0] for kind in kinds}
         self._far_bytes_sent = 0
+        self._far_bytes_received = 0
 
     def count_sent(self, message: m.Message, size: int, *, is_far: bool) -> None:
-        """``is_far``: to a member of another zone."""
+        """``is_far``: the message goes to another zone."""
         _count(self._sent, message, size)
-        if is_far:
-            self._far_bytes_sent += size
+        self._far_bytes_sent += size * is_far
 
-    def count_received(self, message: m.Message, size: int) -> None:
+    def count_received(self, message: m.Message, size: int, *, is_far: bool) -> None:
         _count(self._received, message, size)
+        self._far_bytes_received += size * is_far
 
     def counters(self) -> dict[str, int]:
-        named: dict[str, int] = {}
+        named = {
+            "cross_zone_bytes_sent": self._far_bytes_sent,
+            "cross_zone_bytes_received": self._far_bytes_received,
+        }
         for direction, table in (("sent", self._sent), ("received", self._received)):
             for kind, (messages, size) in table.items():
                 named[f"{kind}_messages_{direction}"] = messages
                 named[f"{kind}_bytes_{direction}"] = size
-        named["cross_zone_bytes_sent"] = self._far_bytes_sent
         return named
 
 

@@ -51,6 +51,17 @@ class Acquaintances:
         """True if nothing was ever heard from or said to ``address``: then a Hello goes first."""
         return address not in self._at
 
+    def renewed_at(self, address: Address, known: Known) -> ReplicaId | None:
+        """Which replica ``known`` was until now, if it has found that it is a copy; None if it has not.
+
+        The same start of a process under another replica id: nothing else leads to that.
+        """
+        acquaintance = self._at.get(address)
+        old = None if acquaintance is None else acquaintance.known
+        if old is None or old.start_number != known.start_number or old.replica == known.replica:
+            return None
+        return old.replica
+
     def handle_new_identity(self) -> None:
         """This node is another replica from now on: nobody has told what it knows of that one."""
         for acquaintance in self._at.values():

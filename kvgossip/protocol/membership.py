@@ -99,7 +99,7 @@ class Membership:
     def forget(self, replica: ReplicaId) -> bool:
         """Take a member that is gone out of the table, everywhere. False if it is present, or unknown."""
         peer = self.table.peers.get(replica)
-        if peer is None or peer.standing.is_present:
+        if peer is None or peer.is_forgotten or peer.standing.is_present:
             return False
         self.table.declare(replica, MemberState.FORGOTTEN)
         return True

@@ -31,9 +31,8 @@ class PeerChoice:
 
     def sample(self) -> Peer | None:
         """One live and fit member, uniformly, whatever its zone: independent of all earlier choices."""
-        live = list(self._table.live())
-        fit = [peer for peer in live if peer.member.is_fit]
-        return self._rng.choice(fit or live) if live else None
+        fit = [peer for peer in self._table.live() if peer.member.is_fit]
+        return self._rng.choice(fit) if fit else None
 
     def _choose(self, count: int, peers: Iterable[Peer]) -> list[Peer]:
         near: list[Peer] = []

@@ -78,6 +78,8 @@ class Probing:
         self._order: list[ReplicaId] = []
         self._urgent: dict[ReplicaId, None] = {}
         self._probe: Probe | None = None
+        self._timed: Probe | None = None
+        """The last one begun, until its own answer is in: any frame ends a probe, only an ack times it."""
         self._relayed: dict[int, _Relayed] = {}
         self._sequence = rng.getrandbits(31)
         self._next_probe_ms = now_ms + rng.randrange(tuning.probe_interval_ms)
@@ -112,10 +114,11 @@ class Probing:
         if relayed is not None:
             self._outbox.send(relayed.asker, Ack(relayed.sequence, self._table.fingerprint))
             return
-        probe = self._probe
+        timed, probe = self._timed, self._probe
+        if timed is not None and ack.sequence == timed.sequence and sender == timed.address:
+            self.round_trips_ms[timed.target] = now_ms - timed.started_ms
+            self._timed = None
         if probe is not None and ack.sequence == probe.sequence:
-            if sender == probe.address:
-                self.round_trips_ms[probe.target] = now_ms - probe.started_ms
             self._succeed()
 
     def handle_nack(self, nack: Nack) -> None:
@@ -151,7 +154,7 @@ class Probing:
 
     def excuse(self) -> None:
         """This node was not there: what it did not hear says nothing."""
-        self._probe = None
+        self._probe = self._timed = None
         self._relayed.clear()
 
     def next_deadline_ms(self) -> int:
@@ -174,7 +177,7 @@ class Probing:
             return
         timeout_ms = self._timeout_ms(target) * self._health.multiplier
         replica, address = target.member.replica, target.member.peer
-        self._probe = Probe(
+        self._probe = self._timed = Probe(
             self._next_sequence(),
             replica,
             address,

@@ -15,7 +15,7 @@ from typing import ParamSpec
 
 from kvgossip.errors import StoreError
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.ids import Address, Key
+from kvgossip.model.ids import Address, Key, ReplicaId
 from kvgossip.model.value import Value
 from kvgossip.node.effects import (
     Commit,
@@ -23,6 +23,7 @@ from kvgossip.node.effects import (
     Done,
     Effect,
     Event,
+    MemberEvent,
     Notify,
     Refusal,
     Refused,
@@ -34,6 +35,7 @@ from kvgossip.node.effects import (
     Written,
 )
 from kvgossip.node.replica import Replica
+from kvgossip.node.vital_signs import Vitals
 from kvgossip.runtime.clock import read_now
 from kvgossip.runtime.log import Log
 from kvgossip.runtime.measures import Measures
@@ -53,8 +55,15 @@ class Engine:
     """See the module. ``attach`` a transport before ``start``."""
 
     def __init__(
-        self, replica: Replica, store: Store, log: Log, trace: Trace | None, measures: Measures
+        self,
+        replica: Replica,
+        store: Store,
+        log: Log,
+        trace: Trace | None,
+        measures: Measures,
+        publish: Callable[[MemberEvent], None],
     ) -> None:
+        """``publish`` is told of changes among the members, and never raises."""
         self.is_started = False
         """True once the first commit has ended: this start is durable, or reads alone are served."""
         self.internal_errors = 0
@@ -62,6 +71,7 @@ class Engine:
         self._replica = replica
         self._log = log
         self._trace = trace
+        self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._writer = StoreWriter(store, self._handle_write_ended, measures.commit_duration)
         self._replication_lag = measures.replication_lag
@@ -120,6 +130,16 @@ class Engine:
     def leave(self) -> asyncio.Future[Result]:
         return self._answer(self._replica.leave(read_now()))
 
+    def set_tags(self, tags: tuple[tuple[str, str], ...]) -> None:
+        """Raises ``EncodingError``; then nothing has changed."""
+        self._replica.set_tags(tags, read_now())
+        self._want_pump()
+
+    def forget(self, replica: ReplicaId) -> bool:
+        is_forgotten = self._replica.forget(replica, read_now())
+        self._want_pump()
+        return is_forgotten
+
     # -- inputs: the world. None of them raises.
 
     def receive(self, sender: Address, data: bytes) -> None:
@@ -133,6 +153,9 @@ class Engine:
 
     def handle_seeds(self, seeds: Sequence[Address]) -> None:
         self._feed(self._replica.handle_seeds, seeds, read_now())
+
+    def handle_vitals(self, vitals: Vitals) -> None:
+        self._feed(self._replica.handle_vitals, vitals, read_now())
 
     def _handle_timer(self) -> None:
         self._timer = None
@@ -211,6 +234,9 @@ class Engine:
             case Notify(Replicated(lags_ms)):
                 for lag_ms in lags_ms:
                     self._replication_lag.observe(lag_ms / 1_000)
+            case Notify(MemberEvent() as event):
+                self._write_event(event)
+                self._publish(event)
             case Notify(Event() as event):
                 self._write_event(event)
 

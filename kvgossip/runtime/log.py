@@ -40,6 +40,7 @@ _WARNINGS = frozenset(
         "peer-is-self",
         "peer-refused",
         "peer-unreachable",
+        "peer-was-copy",
         "secret-is-default",
         "seed-unresolved",
         "writes-reissued",

@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from os import urandom
-from random import Random
+from random import SystemRandom
 
+from kvgossip.errors import EncodingError
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.ids import Address, Key, StartNumber
+from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Condition, Event, Left, Now, Refusal, Refused, Result
 from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.node.replica import NodeProfile, Replica
-from kvgossip.node.status import Checked
+from kvgossip.node.status import Checked, MemberStatus
 from kvgossip.runtime.clock import read_now
 from kvgossip.runtime.endpoint import Endpoint
 from kvgossip.runtime.engine import Engine
@@ -27,10 +28,12 @@ from kvgossip.runtime.faults import Faults
 from kvgossip.runtime.handshake import INSTANCE_BYTES, Hello
 from kvgossip.runtime.log import Log
 from kvgossip.runtime.measures import Measures
+from kvgossip.runtime.member_feed import Hook, MemberEventKind, MemberFeed
 from kvgossip.runtime.seeds import Seeds
 from kvgossip.runtime.settings import Settings, SettingsError
 from kvgossip.runtime.trace import Trace
 from kvgossip.runtime.transport import Handlers, Transport
+from kvgossip.runtime.vitals import VitalsMeter
 from kvgossip.runtime.watchdog import Watchdog
 from kvgossip.runtime.websocket import bind
 from kvgossip.store.memory import MemoryStore
@@ -55,17 +58,27 @@ class Node:
     """
 
     replica: Replica
+    members_at_start: list[MemberStatus]
+    """Whom the data directory knew when this start began, this node first."""
 
-    def __init__(self, settings: Settings, *, log: Log | None = None) -> None:
-        """Opens nothing. Raises ``SettingsError`` if the secret cannot be read."""
+    def __init__(
+        self, settings: Settings, *, log: Log | None = None, asked_to_stop: asyncio.Event | None = None
+    ) -> None:
+        """Opens nothing. ``asked_to_stop`` is set when an operator wants the node to leave: then stop it.
+
+        Raises ``SettingsError`` if the secret cannot be read.
+        """
         self.settings = settings
         self.secret = ClusterSecret.derive(settings.cluster, settings.read_secret())
         self.faults = Faults() if settings.allow_faults else None
         self._owns_log = log is None
         self._log = log or Log(node=settings.node, cluster=settings.cluster)
-        self._rng = Random(urandom(32))
+        self._rng = SystemRandom()  # whom a node talks to next nobody can foresee
+        self._asked_to_stop = asked_to_stop or asyncio.Event()
         self.measures = Measures()
+        self.member_feed = MemberFeed(self._log.write)
         self._watchdog = Watchdog(self._log.write, self.measures.loop_lag)
+        self._vitals = VitalsMeter(settings.data_dir, lambda: self._watchdog.stall_count)
         self._seeds = Seeds(settings.seeds, self._log.write)
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
@@ -106,6 +119,25 @@ class Node:
         result = await self._running().check()
         return result if isinstance(result, Checked) else Checked(())
 
+    def on_member(self, kind: MemberEventKind, hook: Hook) -> None:
+        """Call ``hook`` on the event loop whenever ``kind`` happens to a member. It must be quick.
+
+        A hook that raises is written to the log and stays.
+        """
+        self.member_feed.add_hook(kind, hook)
+
+    def set_tags(self, tags: tuple[tuple[str, str], ...]) -> None:
+        """Tell the cluster other tags, sorted by key, until the next start. Raises ``EncodingError``."""
+        self._running().set_tags(tags)
+
+    def forget(self, replica: ReplicaId) -> bool:
+        """Have the cluster forget a member that is gone. False if it is present, or unknown."""
+        return self._running().forget(replica)
+
+    def ask_to_stop(self) -> None:
+        """What whoever runs this node does on SIGTERM shall happen now."""
+        self._asked_to_stop.set()
+
     def counters(self) -> dict[str, int]:
         """Totals since the start by stable names: the replica's, the transport's and the engine's."""
         return {
@@ -141,8 +173,12 @@ class Node:
             undo.callback(self._store.close)
             address = self.settings.peer_address(Endpoint.of(sock))
             self.replica = self._make_replica(address)
+            self._check_record()
             undo.pop_all()
-        engine = self._engine = Engine(self.replica, self._store, self._log, self._trace, self.measures)
+        self.members_at_start = self.replica.members(read_now())
+        engine = self._engine = Engine(
+            self.replica, self._store, self._log, self._trace, self.measures, self.member_feed.publish
+        )
         self._transport = self._make_transport(address, engine)
         engine.attach(self._transport)
         self._watchdog.start()
@@ -151,6 +187,7 @@ class Node:
         if self._trace is not None:
             self._tasks.append(asyncio.create_task(self._flush_trace(self._trace)))
         await engine.start()
+        self._tasks.append(asyncio.create_task(self._measure_vitals(engine)))
         status = self.replica.status()
         self._tell("node-started", peer=address, entries=status.entry_count, generation=status.generation)
 
@@ -161,8 +198,10 @@ class Node:
         """
         if self._is_stopping:
             return
-        self._is_stopping = True
+        self._is_stopping = self._vitals.is_stopping = True
         engine = self._running()
+        engine.handle_vitals(self._vitals.read())
+        self.member_feed.close()
         await self._until(lambda: engine.is_quiet, SETTLE_TIMEOUT_S)
         left = None
         with suppress(TimeoutError):
@@ -228,6 +267,8 @@ class Node:
             api=settings.api_address(),
             seeds=tuple(seed for seed in self._seeds.addresses() if seed != peer_address),
             tuning=settings.tuning,
+            zone=settings.zone,
+            tags=settings.tags,
             announces_visible=self._trace is not None,
         )
         return Replica(
@@ -239,6 +280,13 @@ class Node:
             now=read_now(),
             is_new_replica=isinstance(self._store, RocksStore) and self._store.lost_log is not None,
         )
+
+    def _check_record(self) -> None:
+        """Peers refuse a record that is beyond its bounds: better no start than a node that nobody knows."""
+        try:
+            self.replica.members(read_now())[0].member.check()
+        except EncodingError as error:
+            raise SettingsError(f"{error}: shorten the tags, the zone, the name or the addresses") from None
 
     def _make_transport(self, peer_address: Address, engine: Engine) -> Transport:
         hello = Hello(
@@ -266,6 +314,11 @@ class Node:
             await self._seeds.resolve()
             engine.handle_seeds([s for s in self._seeds.addresses() if not self._transport.is_own(s)])
             await asyncio.sleep(self.settings.tuning.seed_interval_ms / 1_000)
+
+    async def _measure_vitals(self, engine: Engine) -> None:
+        while True:
+            engine.handle_vitals(self._vitals.read())
+            await asyncio.sleep(self.settings.tuning.vitals_interval_ms / 1_000)
 
     async def _flush_trace(self, trace: Trace) -> None:
         while True:

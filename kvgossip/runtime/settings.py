@@ -9,9 +9,9 @@ from pathlib import Path
 from socket import gethostname
 
 from kvgossip.config import FRAME_BYTES_MAX, Tuning
-from kvgossip.errors import LocalError
+from kvgossip.errors import EncodingError, LocalError
 from kvgossip.model.ids import Address
-from kvgossip.model.member import NODE_NAME_CHARS_MAX
+from kvgossip.model.member import NODE_NAME_CHARS_MAX, ZONE_CHARS_MAX, check_tags
 from kvgossip.model.secret import SECRET_BYTES_MIN
 from kvgossip.runtime.endpoint import Endpoint, EndpointError
 
@@ -41,6 +41,10 @@ class Settings:
     """Where other nodes reach the peer listener; None to derive it from ``peer_listen``."""
     advertise_api: str | None = None
     seeds: tuple[str, ...] = ()
+    zone: str = ""
+    """Where the node is: most choices of a peer fall on one of the same zone."""
+    tag: tuple[str, ...] = ()
+    """``key=value`` each."""
     data_dir: Path | None = None
     """None to hold everything in memory: nothing is kept."""
     secret_file: Path | None = None
@@ -64,7 +68,25 @@ class Settings:
             raise SettingsError(f"seeds: {len(self.seeds)} are given, at most {SEEDS_MAX} are allowed")
         for seed in self.seeds:
             _check_reachable("seeds", seed)
+        if self.zone:
+            _check_name("zone", self.zone, ZONE_CHARS_MAX)
+        try:
+            check_tags(self.tags)
+        except EncodingError as error:
+            raise SettingsError(f"tag: {error}") from None
         _check_tuning(self.tuning)
+
+    @property
+    def tags(self) -> tuple[tuple[str, str], ...]:
+        """Sorted by key. Raises ``SettingsError`` if one is not of the form ``key=value``, or given twice."""
+        found: dict[str, str] = {}
+        for text in self.tag:
+            key, is_parted, value = text.partition("=")
+            if not is_parted:
+                raise SettingsError(f"tag: {text!r} is no tag: write key=value")
+            if found.setdefault(key, value) != value:
+                raise SettingsError(f"tag: {key!r} is given twice")
+        return tuple(sorted(found.items()))
 
     def peer_address(self, bound: Endpoint | None = None) -> Address:
         """What this node tells its peers to dial. ``bound`` is where ``peer_listen`` was found to be."""
@@ -105,6 +127,8 @@ def _check_tuning(tuning: Tuning) -> None:
         value = getattr(tuning, tunable.name)
         if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
             raise SettingsError(f"tuning {tunable.name}: {value} is not above 0")
+    if not tuning.cross_zone_share <= 1:
+        raise SettingsError(f"tuning cross_zone_share: {tuning.cross_zone_share} is above 1, which is all")
     batch_bytes_max = tuning.batch_bytes_max + tuning.inline_bytes_max
     if batch_bytes_max > FRAME_BYTES_MAX // 2:
         raise SettingsError(

@@ -73,6 +73,14 @@ def patched(attribute: str, value: object, last: Bring) -> Bring:
     return bring
 
 
+def patch_of(name: str, value: object, last: Bring) -> Bring:
+    def bring(served: Served, patch: pytest.MonkeyPatch) -> Got:
+        patch.setattr(name, value)
+        return last(served, patch)
+
+    return bring
+
+
 def bring_unreadable(served: Served, patch: pytest.MonkeyPatch) -> Got:
     def fail(key: Key) -> None:
         raise CorruptRowError("told by a test")
@@ -137,6 +145,7 @@ CAUSES = [
     Cause(200, "", "a GET or HEAD that found what it asks for", after(MADE, ask("GET", "/v1/kv/cause"))),
     Cause(200, "", "any batch, whatever its lines are answered", ask("POST", "/v1/batch", b"{")),
     Cause(201, "", "a PUT of a key that had no live value on this node", ask("PUT", "/v1/kv/cause-new", X)),
+    Cause(202, "", "a leave that the node will carry out", ask("POST", "/v1/cluster/leave")),
     Cause(204, "", "a PUT of a key that had one", after(MADE, ask("PUT", "/v1/kv/cause", X))),
     Cause(204, "", "any DELETE that was not refused", ask("DELETE", "/v1/kv/cause-unknown")),
     Cause(300, "", "a GET of an `mv` key with several values", bring_siblings),
@@ -156,6 +165,12 @@ CAUSES = [
         ask("PUT", "/v1/mv/a", X, Kv_Context="AAAA"),
     ),
     Cause(400, "bad-faults", "fault rules that are malformed or name nobody", ask("POST", "/v1/faults", X)),
+    Cause(
+        400,
+        "bad-tags",
+        "tags that are malformed, too many or too long",
+        ask("PUT", "/v1/cluster/tags", b'{"": "x"}'),
+    ),
     Cause(400, "unknown-parameter", "a parameter that is not known there", ask("GET", "/v1/kv?limits=1")),
     Cause(400, "bad-parameter", "a parameter with a value that is not allowed", ask("GET", "/v1/kv?limit=0")),
     Cause(400, "bad-ttl", "a `ttl` of zero, above ten years, or no decimal", ask("PUT", "/v1/kv/a?ttl=0", X)),
@@ -172,6 +187,13 @@ CAUSES = [
     Cause(404, "unknown-path", "a path that is not served", ask("GET", "/nowhere")),
     Cause(404, "not-found", "a key that has no live value on this node", ask("GET", "/v1/kv/cause-none")),
     Cause(
+        404,
+        "unknown-member",
+        "a name or replica id that no member has",
+        ask("POST", "/v1/cluster/forget/nobody"),
+    ),
+    Cause(404, "no-peer", "no other member that is alive and can serve", ask("GET", "/gossip/get-peer")),
+    Cause(
         405,
         "method-not-allowed",
         "a method that is not served there; see `Allow`",
@@ -185,6 +207,7 @@ CAUSES = [
     ),
     Cause(408, "request-timeout", "a body, or a line of a batch, that did not come in time", bring_slow_body),
     Cause(409, "too-many-siblings", "a write that would leave too many siblings", bring_too_many_siblings),
+    Cause(409, "member-present", "a member to forget that is not gone", ask("POST", "/v1/cluster/forget/n1")),
     Cause(409, "stamps-exhausted", "an entry from the year 3000", refused(Refusal.STAMPS_EXHAUSTED)),
     Cause(
         412,
@@ -221,6 +244,12 @@ CAUSES = [
     ),
     Cause(503, "overloaded", "more writes than the disk takes", refused(Refusal.OVERLOADED)),
     Cause(503, "too-many-connections", "more connections than the limit", bring_too_many_connections),
+    Cause(
+        503,
+        "too-many-listeners",
+        "more streams of events than the limit",
+        patch_of("kvgossip.runtime.member_feed.LISTENERS_MAX", 0, ask("GET", "/v1/cluster/events")),
+    ),
     Cause(503, "read-only", "a disk that failed earlier, until a restart", refused(Refusal.READ_ONLY)),
     Cause(503, "disk-failed", "a disk that certainly did not take the write", refused(Refusal.DISK_FAILED)),
     Cause(503, "row-unreadable", "a row that the disk cannot give back", bring_unreadable),

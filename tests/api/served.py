@@ -12,6 +12,7 @@ from io import StringIO
 from typing import TypeVar, cast
 
 from kvgossip.api.server import ApiServer, start_api
+from kvgossip.config import Tuning
 from kvgossip.runtime.endpoint import Endpoint
 from kvgossip.runtime.log import Log
 from kvgossip.runtime.node import Node
@@ -110,10 +111,27 @@ def serving(node: Node) -> Iterator[Served]:
         loop.close()
 
 
-def memory_node(*, allow_faults: bool = False) -> Node:
+def memory_node(
+    name: str = "n1",
+    *,
+    allow_faults: bool = False,
+    seeds: tuple[str, ...] = (),
+    zone: str = "",
+    tag: tuple[str, ...] = (),
+    tuning: Tuning | None = None,
+) -> Node:
     """A node that is not started yet, listens anywhere, and keeps nothing."""
-    settings = Settings(node="n1", listen="127.0.0.1:0", peer_listen="127.0.0.1:0", allow_faults=allow_faults)
-    return Node(settings, log=Log(node="n1", cluster="kvgossip", stream=StringIO()))
+    settings = Settings(
+        node=name,
+        listen="127.0.0.1:0",
+        peer_listen="127.0.0.1:0",
+        allow_faults=allow_faults,
+        seeds=seeds,
+        zone=zone,
+        tag=tag,
+        tuning=tuning or Tuning(),
+    )
+    return Node(settings, log=Log(node=name, cluster="kvgossip", stream=StringIO()))
 
 
 def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[object, object, T]) -> T:

@@ -47,7 +47,7 @@ def test_every_operation_is_on_the_page() -> None:
 
 def test_every_header_and_parameter_is_on_the_page() -> None:
     named = {row[0].strip("`") for row in rows(section(PAGE, "Headers")) + rows(section(PAGE, "Parameters"))}
-    assert {*HEADERS, *PARAMETERS} - {"key", "Date"} <= named
+    assert {*HEADERS, *PARAMETERS} - {"key", "node", "Date"} <= named
 
 
 def test_the_limits_of_listings_batches_and_expiry_are_on_the_page() -> None:

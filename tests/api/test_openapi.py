@@ -22,6 +22,7 @@ def test_requests_drawn_from_the_document_are_answered_as_it_says() -> None:
 def test_the_document_names_what_the_router_serves_and_no_more() -> None:
     served = {(path, method) for path, handlers in router.EXACT.items() for method in handlers}
     served |= {(f"{prefix}{{key}}", method) for prefix, _, handlers in router.KEYED for method in handlers}
+    served |= {(f"{prefix}{{node}}", method) for prefix, handlers in router.NAMED for method in handlers}
     served |= {(path, method) for path in router.LISTINGS for method in ("GET", "HEAD")}
     served |= {(path, method) for path in router.QUERIED for method in ("GET", "HEAD")}
     assert {(operation.path, operation.method.upper()) for operation in openapi.TABLE} == served

@@ -83,7 +83,7 @@ def test_an_empty_variable_counts_as_not_set(capfd: Captured, monkeypatch: pytes
 
 
 def test_every_setting_of_serve_can_come_from_each_source(capfd: Captured, write: Write) -> None:
-    names = {field.name for field in fields(Settings)} - {"tuning"}
+    names = {field.name for field in fields(Settings)} - {"tuning"} | {"profile"}
     assert {setting.key for setting in TABLES["serve"]} == names
     shown = printed(capfd, "serve")
     assert {field.name for field in fields(Tuning)} <= shown.keys()
@@ -97,6 +97,58 @@ def test_tuning_is_a_table_of_the_file_and_variables_of_serve(
     shown = printed(capfd, "serve", "--config", file)
     assert shown["fanout"] == "7  # environment KVGOSSIP_TUNING_FANOUT"
     assert shown["rumor_k"] == f"5  # file {file}"
+
+
+def test_a_tunable_with_a_flag_has_the_names_of_the_others_too(
+    capfd: Captured, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("[tuning]\nphi_threshold = 12.5\nforget_after_ms = 60000\n")
+    shown = printed(capfd, "serve", "--config", file, "--forget-after", "36h", "--cross-zone-share", "0.5")
+    assert shown["phi_threshold"] == f"12.5  # file {file}"
+    assert shown["forget_after_ms"] == "129600000  # flag --forget-after"
+    assert shown["cross_zone_share"] == "0.5  # flag --cross-zone-share"
+    monkeypatch.setenv("KVGOSSIP_TUNING_PHI_THRESHOLD", "9")
+    assert printed(capfd, "serve")["phi_threshold"] == "9.0  # environment KVGOSSIP_TUNING_PHI_THRESHOLD"
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("90", 90_000), ("1.5s", 1_500), ("15m", 900_000), ("7d", 604_800_000)]
+)
+def test_a_duration_has_a_unit_or_is_in_seconds(capfd: Captured, text: str, milliseconds: int) -> None:
+    shown = printed(capfd, "serve", "--forget-after", text)
+    assert shown["forget_after_ms"] == f"{milliseconds}  # flag --forget-after"
+
+
+@pytest.mark.parametrize("text", ["", "d", "7w", "soon", "inf"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--print-config", "--forget-after", text])
+    assert end.value.code == ExitCode.USAGE
+
+
+def test_a_profile_changes_the_defaults_of_the_tuning_and_nothing_that_was_said(
+    capfd: Captured, write: Write
+) -> None:
+    lan, wan = printed(capfd, "serve"), printed(capfd, "serve", "--profile", "wan")
+    assert lan["probe_interval_ms"] == "1000  # default"
+    assert wan["probe_interval_ms"] == "5000  # default"
+    assert wan["fanout"] == lan["fanout"]
+    file = write('profile = "wan"\n[tuning]\nprobe_interval_ms = 2000\n')
+    said = printed(capfd, "serve", "--config", file)
+    assert said["probe_interval_ms"] == f"2000  # file {file}"
+    assert said["probe_timeout_ms"] == "3000  # default"
+
+
+def test_tags_are_given_again_and_again_or_parted_by_commas(
+    capfd: Captured, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = printed(capfd, "serve", "--tag", "rack=a", "--tag", "disk=ssd,row=7")
+    assert given["tag"] == '["rack=a", "disk=ssd", "row=7"]  # flag --tag'
+    monkeypatch.setenv("KVGOSSIP_TAG", "rack=b,disk=hdd")
+    assert printed(capfd, "serve")["tag"].startswith('["rack=b", "disk=hdd"]')
+    monkeypatch.delenv("KVGOSSIP_TAG")
+    file = write('tag = ["rack=c"]\n')
+    assert printed(capfd, "serve", "--config", file)["tag"].startswith('["rack=c"]')
 
 
 def test_what_is_printed_is_a_file_that_says_the_same(capfd: Captured, write: Write) -> None:

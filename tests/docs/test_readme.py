@@ -14,7 +14,9 @@ import pytest
 from kvgossip import config
 from kvgossip.api import body, server
 from kvgossip.api.problem import Problem
+from kvgossip.cli.configuration import commands_of
 from kvgossip.cli.exit_code import ExitCode
+from kvgossip.cli.main import build_parser
 from kvgossip.runtime.settings import Settings
 from kvgossip.store import rocks_open
 from tests.docs.console import Shell, Step, fits, steps
@@ -93,7 +95,10 @@ def test_output_that_differs_does_not_fit() -> None:
 
 def test_every_flag_of_serve_is_listed() -> None:
     listed = {row[0].strip("`").split()[0] for row in rows(section(PAGE, "Settings"))}
-    assert listed == {f"--{field.name.replace('_', '-')}" for field in fields(Settings)} - {"--tuning"}
+    serve = dict(commands_of(build_parser()))["serve",]
+    flags = {flag for action in serve._actions for flag in action.option_strings}
+    assert listed == flags - {"-h", "--help", "--config", "--print-config"}
+    assert {f"--{field.name.replace('_', '-')}" for field in fields(Settings)} - {"--tuning"} <= listed
 
 
 def test_every_exit_code_is_listed() -> None:

@@ -32,6 +32,7 @@ def test_a_restored_backup_takes_a_new_id_and_keeps_what_it_wrote_since() -> Non
     run([one, again], 15_000)
     assert again.replica.status().replica != old_id
     assert any(event.name == "copy-found" for event in again.events)
+    assert [event.name for event in one.events].count("peer-was-copy") == 1, "it says so, too"
     assert len(roots([one, again])) == 1
     for i in range(5):
         assert sorted(one.bodies(mv(f"m{i}"))) == [b"original %d" % i, b"restored %d" % i]
@@ -50,6 +51,7 @@ def test_one_directory_live_twice_ends_as_two_replicas() -> None:
     two.write(mv("m"), b"of two")
     twin.write(mv("m"), b"of twin")
     run([one, two, twin], 20_000)
+    assert any(event.name == "peer-was-copy" for event in one.events)
     ids = {hand.replica.status().replica for hand in (one, two, twin)}
     assert len(ids) == 3
     assert len(roots([one, two, twin])) == 1
@@ -90,6 +92,7 @@ def test_a_restart_is_no_copy() -> None:
     run([one, again], 3_000)
     assert again.replica.status().replica == old_id
     assert not any(event.name == "copy-found" for event in again.events)
+    assert not any(event.name == "peer-was-copy" for event in one.events)
 
 
 def test_a_context_from_its_own_lost_future_shows_a_copy() -> None:

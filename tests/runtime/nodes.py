@@ -15,6 +15,7 @@ from kvgossip.runtime.node import Node
 from kvgossip.runtime.settings import Settings
 
 QUICK = Tuning(exchange_interval_ms=1_000, probe_interval_ms=300, probe_timeout_ms=100, seed_interval_ms=500)
+PRODUCTION = Tuning()
 
 
 class Loopback(Node):
@@ -28,20 +29,24 @@ class Loopback(Node):
         data_dir: Path | None = None,
         trace: Path | None = None,
         peer_listen: str = "127.0.0.1:0",
+        cluster: str = "test",
+        tuning: Tuning = QUICK,
+        tag: tuple[str, ...] = (),
     ) -> None:
         settings = Settings(
             node=name,
-            cluster="test",
+            cluster=cluster,
             listen="127.0.0.1:0",
             peer_listen=peer_listen,
             seeds=seeds,
             data_dir=data_dir,
             trace=trace,
             allow_faults=True,
-            tuning=QUICK,
+            tuning=tuning,
+            tag=tag,
         )
         self.lines = io.StringIO()
-        self.log = Log(node=name, cluster="test", stream=self.lines)
+        self.log = Log(node=name, cluster=cluster, stream=self.lines)
         super().__init__(settings, log=self.log)
 
     @property

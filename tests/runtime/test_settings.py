@@ -2,12 +2,13 @@
 
 import socket
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from socket import gethostname
 
 import pytest
 
-from kvgossip.config import Tuning
+from kvgossip.config import Profile, Tuning
 from kvgossip.runtime.endpoint import Endpoint, EndpointError
 from kvgossip.runtime.settings import Settings, SettingsError
 from kvgossip.runtime.websocket import bind
@@ -103,6 +104,12 @@ def test_of_a_name_with_several_addresses_the_one_of_this_machine_is_bound(
         ({"advertise_peer": "0.0.0.0:7701"}, "advertise-peer"),
         ({"advertise_api": "host:0"}, "advertise-api"),
         ({"seeds": ("good:1", "bad")}, "bad"),
+        ({"zone": "x" * 33}, "zone"),
+        ({"tag": ("rack",)}, "write key=value"),
+        ({"tag": ("=a",)}, "the key of a tag has 1 to 32"),
+        ({"tag": ("rack=" + "a" * 65,)}, "its value at most 64"),
+        ({"tag": ("rack=a", "rack=b")}, "'rack' is given twice"),
+        ({"tag": tuple(f"{number}=x" for number in range(17))}, "at most 16"),
         ({"seeds": ("s:1",) * 257}, "at most 256"),
     ],
 )
@@ -126,8 +133,28 @@ def test_a_secret_is_read_without_its_newline_and_not_if_short(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "tuning",
-    [Tuning(fanout=0), Tuning(rumor_k=-1), Tuning(batch_bytes_max=1 << 20), Tuning(inline_bytes_max=1 << 19)],
+    [
+        Tuning(cross_zone_share=1.5),
+        Tuning(phi_threshold=0.0),
+        Tuning(fanout=0),
+        Tuning(rumor_k=-1),
+        Tuning(batch_bytes_max=1 << 20),
+        Tuning(inline_bytes_max=1 << 19),
+    ],
 )
 def test_tuning_that_a_node_could_not_work_with_is_refused(tuning: Tuning) -> None:
     with pytest.raises(SettingsError, match="tuning"):
         Settings(tuning=tuning)
+
+
+def test_tags_are_told_in_order_of_their_keys() -> None:
+    assert Settings(tag=("b=2", "a=1=1", "c=")).tags == (("a", "1=1"), ("b", "2"), ("c", ""))
+
+
+def test_the_profile_for_long_lines_waits_longer_and_is_usable() -> None:
+    lan, wan = Tuning.of(Profile.LAN), Tuning.of(Profile.WAN)
+    assert lan == Tuning()
+    changed = {field.name for field in fields(Tuning) if getattr(lan, field.name) != getattr(wan, field.name)}
+    assert changed
+    assert all(getattr(wan, name) > getattr(lan, name) for name in changed)
+    assert Settings(tuning=wan).tuning == wan

@@ -1,0 +1,42 @@
+"""What a node measures of itself: processor, memory, disk and stalls."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from kvgossip.runtime import vitals
+from kvgossip.runtime.vitals import VitalsMeter
+from kvgossip.store.rocks_open import RESERVE_BYTES
+
+
+def test_a_busy_processor_shows_and_an_idle_one_does_not() -> None:
+    meter = VitalsMeter(None, lambda: 0)
+    until_s = time.process_time() + 0.2
+    while time.process_time() < until_s:
+        pass
+    assert meter.read().cpu_permille > 100
+    assert 10 << 20 < meter.read().memory_bytes < 8 << 30
+
+
+def test_the_disk_is_told_and_is_full_below_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = VitalsMeter(tmp_path, lambda: 0)
+    assert meter.read().disk_free_bytes > 0
+    assert meter.read().troubles == ()
+    monkeypatch.setattr(vitals, "free_bytes", lambda path: RESERVE_BYTES - 1)
+    assert meter.read().troubles == ("disk-full",)
+    assert VitalsMeter(None, lambda: 0).read().disk_free_bytes == 0
+
+
+def test_a_stall_is_told_once_and_a_stop_from_then_on() -> None:
+    stalls = 0
+    meter = VitalsMeter(None, lambda: stalls)
+    stalls = 2
+    assert meter.read().troubles == ("loop-stalled",)
+    assert meter.read().troubles == ()
+    meter.is_stopping = True
+    stalls = 3
+    assert meter.read().troubles == ("loop-stalled", "stopping")
+    assert meter.read().troubles == ("stopping",)
