@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from kvgossip.cli import aggregate as command
 from kvgossip.cli.exit_code import ExitCode
 from kvgossip.cli.main import main
 from kvgossip.model.aggregate import METRICS
@@ -49,3 +50,7 @@ def test_the_command_prints_it(served: Served, capsys: pytest.CaptureFixture[str
     assert row.split()[6] == "0.00%"
     assert main(["aggregate", "memory_bytes", "-o", "json", "--url", url]) == ExitCode.OK
     assert '"metric": "memory_bytes"' in capsys.readouterr().out
+
+
+def test_the_command_line_knows_every_metric() -> None:
+    assert command.METRICS == METRICS
