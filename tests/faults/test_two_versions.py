@@ -15,11 +15,11 @@ pytestmark = pytest.mark.faults
 LATER_MINOR = Mutant(
     name="later-minor",
     path="wire/codec.py",
-    old="packed: bytes = _pack((number, *_ENCODERS[number](message)))\n    return _VERSION + packed",
+    old="packed: bytes = _pack((number, *_ENCODERS[number](message)))\n    return packed",
     new="""if isinstance(message, m.RootAsk):
-        return _VERSION + msgpack.packb((125, "a message that is not invented yet"))
+        return msgpack.packb((125, "a message that is not invented yet"))
     packed: bytes = _pack((number, *_ENCODERS[number](message), "a field of a later version", 7))
-    return _VERSION + packed""",
+    return packed""",
     promise="P1",
 )
 """Appends two fields to each message, and says something new where an older version asks for a root."""
