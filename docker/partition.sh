@@ -136,7 +136,7 @@ disconnect() {
 
 reconnect() { # with the address that the node advertises, since it listens there
     local id=$1 own
-    own=$(docker exec "$id" kvgossip members -o plain | awk -F'\t' '$3 == "itself" { sub(/:[0-9]+$/, "", $4); print $4 }')
+    own=$(docker exec "$id" kvgossip members -o plain | awk -F'\t' '$3 == "itself" { sub(/:[0-9]+$/, "", $9); print $9 }')
     docker network connect --ip "$own" --alias peers --alias "${label[$id]%.*}" "$network" "$id" ||
         fail "${label[$id]} cannot have its address $own back: connect it as it is, and restart it"
 }
