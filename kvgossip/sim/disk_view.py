@@ -48,6 +48,8 @@ class DiskView:
     """Of every state that was ever durable here."""
     acked: set[int] = field(default_factory=set)
     """The numbers of the operations that were acknowledged on this disk, or on the one it is a copy of."""
+    was_behind: bool = False
+    """True if its replica had issued more than it held when it was put in the place of another."""
     given_up: dict[ReplicaId, int] = field(default_factory=dict)
     """Replica ids that a node gave up here, and the greatest counter of each that it kept."""
 

@@ -88,7 +88,8 @@ def draw_windows(rng: Random, kinds: Sequence[Fault], storms: Sequence[Storm]) -
         for i in range(rng.randrange(*(OPERATOR_WINDOWS if kind in OPERATOR_FAULTS else WINDOWS))):
             storm = rng.choice(storms) if i else storms[0]
             at_us = rng.randrange(storm.start_us, storm.end_us)
-            duration_us = rng.randrange(*(LONG_WINDOW_US if rng.random() < LONG_SHARE else WINDOW_US))
+            is_long = rng.random() < LONG_SHARE or kind is Fault.CLOCK_FAR
+            duration_us = rng.randrange(*(LONG_WINDOW_US if is_long else WINDOW_US))
             windows.append(Window(len(windows), kind, at_us, duration_us))
     return tuple(windows)
 

@@ -73,7 +73,9 @@ class Ledger:
 
     def note_owner(self, replica: ReplicaId, node: str) -> None:
         """``node`` issues dots as ``replica`` from now on."""
-        self.disks[node].replica = replica
+        disk = self.disks[node]
+        disk.was_behind = disk.was_behind and disk.replica == replica
+        disk.replica = replica
         owners = self._owners.setdefault(replica, [])
         if node not in owners:
             owners.append(node)
@@ -150,6 +152,19 @@ class Ledger:
         """True if ``node`` issues dots under an id of which there is or was a copy."""
         return self.disks[node].replica in self._forks
 
+    def is_unaware_copy(self, node: str) -> bool:
+        """True if ``node`` issues dots that another line issues, or had issued, and has not found out."""
+        mine = self.disks[node]
+        replica = mine.replica
+        if replica is None or replica not in self._forks:
+            return False
+        counter = mine.clock.greatest(replica)
+        return mine.was_behind or any(
+            other.replica == replica or other.clock.greatest(replica) > counter
+            for name, other in self.disks.items()
+            if name != node
+        )
+
     def is_disputed(self, dot: Dot) -> bool:
         """True if two lines may issue ``dot``, or one has given it up (from its start on)."""
         fork = self._forks.get(dot.replica)
@@ -217,6 +232,7 @@ class Ledger:
         if disk.replica is not None:
             counter = disk.clock.greatest(disk.replica)
             self._forks[disk.replica] = min(counter, self._forks.get(disk.replica, counter))
+            disk.was_behind = self._issued.get(disk.replica, 0) > counter
         return disk
 
     def _note_write(self, node: str, write: Write) -> None:

@@ -207,8 +207,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "clock-of-the-only-other-node-adopted",
         "protocol/clock_offsets.py",
-        "VOTERS_MIN = 3",
-        "VOTERS_MIN = 2",
+        "        median = min(offsets[middle], offsets[len(offsets) // 2], key=abs)\n"
+        "        is_off = len(offsets) >= VOTERS_MIN and",
+        "        median = max(offsets[middle], offsets[len(offsets) // 2], key=abs)\n"
+        "        is_off = len(offsets) >= 2 and",
         "WrongClocksAreCorrected",
     ),
     Mutant(

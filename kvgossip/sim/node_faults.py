@@ -1,4 +1,7 @@
-"""What goes wrong in one machine: crashes, its disk, its clocks, its scheduler; and a power cut for all."""
+"""What goes wrong in one machine: crashes, its disk, its clocks, its scheduler; and a power cut for all.
+
+A copy of a directory that has not found out yet is not restarted: see ADR 18.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -41,7 +44,7 @@ class NodeFaults:
     def _crash(self, fault: Fault, rng: Random, duration_us: int) -> Action | None:
         """Crash now or, more often, in the next commit; start again after a while."""
         node = self._choose_up(rng)
-        if node is None:
+        if node is None or self._is_unaware_copy(node):
             return None
         self._excuse(node, duration_us)
         if rng.random() < 0.3:
@@ -55,7 +58,7 @@ class NodeFaults:
         self._cluster.scheduler.after(rng.randrange(2 * MS), partial(self._fell, node, fault))
 
     def _fell(self, node: SimNode, fault: Fault) -> None:
-        if node.is_up and not self._is_over():
+        if node.is_up and not self._is_over() and not self._is_unaware_copy(node):
             self._cluster.injected[fault] += 1
             self._cluster.crash(node, is_power_loss=fault is Fault.POWER_LOSS)
 
@@ -67,6 +70,8 @@ class NodeFaults:
         """A power cut; all machines come back within two seconds of each other."""
         is_power_loss = rng.random() < 0.5
         for node in self._cluster.nodes:
+            if self._is_unaware_copy(node):
+                continue
             self._excuse(node, duration_us + 2 * SECOND)
             self._cluster.injected[Fault.MASS_RESTART] += node.is_up
             self._cluster.crash(node, is_power_loss=is_power_loss)
@@ -81,7 +86,7 @@ class NodeFaults:
     def _harm_disk(self, name: str, harm: float | bool, rng: Random, duration_us: int) -> Action | None:
         """Refuse some commits or all, or leave open what became of the next: then an operator restarts it."""
         node = self._choose_up(rng)
-        if node is None or not node.is_started:
+        if node is None or not node.is_started or self._is_unaware_copy(node):
             return None
         setattr(node.disk, name, harm)
         self._excuse(node, duration_us)
@@ -110,15 +115,28 @@ class NodeFaults:
         self._cluster.injected[Fault.CLOCK_JUMP] += 1
 
     def _set_clock_far(self, rng: Random, duration_us: int) -> Action:
-        """A wall clock is ten years wrong, mostly ahead, until somebody sets it right."""
-        node = rng.choice(self._cluster.nodes)
+        """A wall clock is ten years wrong, mostly ahead, until somebody sets it right.
+
+        Half the time the node is cut off with one other, so that neither can know which of them is wrong.
+        """
+        nodes, network = self._cluster.nodes, self._cluster.network
+        node, companion = rng.sample(nodes, 2)
+        pair = {node.address, companion.address}
+        links = [
+            (a.address, b.address) for a in nodes for b in nodes if (a.address in pair) != (b.address in pair)
+        ]
+        if rng.random() < 0.5:
+            links = []
+        network.cut(links, Fault.ISOLATE)
         wrong_ms = TEN_YEARS_MS if rng.random() < 0.75 else -TEN_YEARS_MS
         node.clock.wall_offset_ms += wrong_ms
         self._cluster.injected[Fault.CLOCK_FAR] += 1
-        return partial(self._set_right, node, wrong_ms)
 
-    def _set_right(self, node: SimNode, wrong_ms: int) -> None:
-        node.clock.wall_offset_ms -= wrong_ms
+        def set_right() -> None:
+            node.clock.wall_offset_ms -= wrong_ms
+            network.mend(links, Fault.ISOLATE)
+
+        return set_right
 
     def _drift(self, rng: Random, duration_us: int) -> Action:
         """Both clocks of a node run up to a fifth too fast or too slow."""
@@ -140,6 +158,9 @@ class NodeFaults:
     def _choose_up(self, rng: Random) -> SimNode | None:
         up = self._cluster.up_nodes()
         return rng.choice(up) if up else None
+
+    def _is_unaware_copy(self, node: SimNode) -> bool:
+        return self._cluster.ledger.is_unaware_copy(node.name)
 
     def _excuse(self, node: SimNode, duration_us: int) -> None:
         self._cluster.excuse(node, self._cluster.scheduler.now_us + duration_us + GRACE_US)

@@ -60,7 +60,7 @@ class OperatorFaults:
         is_cut_off = rng.random() < 0.5
 
         def put_back() -> None:
-            if self._is_over():
+            if self._is_over() or not self._may_restart(node):
                 return
             self._excuse(node, duration_us)
             self._cluster.injected[Fault.RESTORE] += 1
@@ -104,8 +104,14 @@ class OperatorFaults:
             self._operator.join()
 
     def _choose(self, rng: Random) -> SimNode | None:
-        started = [node for node in self._cluster.up_nodes() if node.is_started and not node.is_frozen]
+        up = self._cluster.up_nodes()
+        started = [node for node in up if node.is_started and not node.is_frozen and self._may_restart(node)]
         return rng.choice(started) if started else None
+
+    def _may_restart(self, node: SimNode) -> bool:
+        """False for a copy that has not found out (ADR 18), and on a disk that soon needs a restart."""
+        is_harmed = node.disk.fails_next_sync or node.disk.is_doubtful
+        return not is_harmed and not self._cluster.ledger.is_unaware_copy(node.name)
 
     def _excuse(self, node: SimNode, duration_us: int) -> None:
         self._cluster.excuse(node, self._cluster.scheduler.now_us + duration_us + GRACE_US)

@@ -1,6 +1,7 @@
 """Named cases in the simulator: clocks that are wrong and directories that are copied, one at a time."""
 
 from collections.abc import Callable
+from random import Random
 
 from kvgossip.model.ids import Key, Kind, make_key
 from kvgossip.model.kv import KvEntry
@@ -12,7 +13,7 @@ from kvgossip.sim.fault import Fault
 from kvgossip.sim.history import Outcome
 from kvgossip.sim.network_faults import NetworkFaults
 from kvgossip.sim.node import SimNode
-from kvgossip.sim.node_faults import TEN_YEARS_MS
+from kvgossip.sim.node_faults import TEN_YEARS_MS, NodeFaults
 from kvgossip.sim.run import Case, Simulation
 from kvgossip.sim.scheduler import MS, SECOND, Action
 
@@ -177,3 +178,40 @@ def test_a_directory_live_twice_ends_as_two_replicas_and_loses_nothing() -> None
     _, bodies = copied(world, world.operator.clone)
     assert set(bodies) == {b"1", b"2"}
     assert len({state.replica for state in world.cluster.states()}) == 4
+
+
+def test_a_clone_is_not_restarted_before_it_has_found_out() -> None:
+    """What it wrote before that restart would keep its old dots: a known limit, see ADR 18."""
+    world = World(3)
+    original, other, _ = world.cluster.nodes
+    world.write(original, KV)
+    twin = world.operator.clone(original)
+    mend = world.isolate(twin)
+    world.pass_s(1)
+    world.write(twin, MV)
+    world.write(original, MV)
+    faults = NodeFaults(world.cluster, lambda: False)
+    recover = faults.begins[Fault.MASS_RESTART](Random(1), SECOND)
+    assert (original.is_up, twin.is_up, other.is_up) == (True, True, False)
+    assert recover is not None
+    recover()
+    mend()
+    world.settle()
+    faults.begins[Fault.MASS_RESTART](Random(1), SECOND)
+    assert not any(node.is_up for node in world.cluster.nodes), "it has found out"
+
+
+def test_a_restored_directory_that_is_behind_is_not_restarted_before_it_has_found_out() -> None:
+    world = World(3)
+    node = world.cluster.nodes[0]
+    backup = world.operator.back_up(node)
+    world.write(node, KV)
+    world.pass_s(5)
+    world.isolate(node)
+    world.operator.restore(backup)
+    world.cluster.start(node)
+    world.pass_s(1)
+    world.write(node, MV)
+    world.write(node, MV)
+    NodeFaults(world.cluster, lambda: False).begins[Fault.MASS_RESTART](Random(1), SECOND)
+    assert [node.is_up for node in world.cluster.nodes] == [True, False, False]
