@@ -89,7 +89,8 @@ class RumorMonger:
         self._pulls = tuning.rumor_direction is not RumorDirection.PUSH
         self._next_pull_ms = 0
         self._targets: Sequence[Address] = ()
-        self._far: frozenset[Address] = frozenset()
+        self._near: Sequence[Address] = ()
+        self._far: Sequence[Address] = ()
         self.was_dropped = False
         """Set when a version was given up unfinished; the owner starts an exchange and clears it."""
         self.sent_count = 0
@@ -120,10 +121,18 @@ class RumorMonger:
             due.extend(waiting)
 
     def set_targets(self, targets: Sequence[Address], far: Collection[Address] = ()) -> None:
-        """The live peers, by now; ``far``: those of them in other zones."""
-        self._targets, self._far = tuple(targets), frozenset(far)
-        for address in [a for a in self._peers if a not in set(targets)]:
-            self._forget_peer(address)
+        """The live peers, by now; ``far``: those of them in other zones.
+
+        ``targets`` is kept and not copied, so that many nodes of one process can share one.
+        """
+        self._targets = self._near = targets
+        self._far = ()
+        if far:
+            self._near, self._far = [a for a in targets if a not in far], [a for a in targets if a in far]
+        if self._peers:
+            present = set(targets)
+            for address in [a for a in self._peers if a not in present]:
+                self._forget_peer(address)
 
     def make_hot(self, key: Key, version: int, source: Address | None, now_ms: int) -> None:
         """A version is news here. ``source`` is the peer that sent it, None if a client did."""
@@ -167,9 +176,10 @@ class RumorMonger:
 
     def handle_pull(self, sender: Address, now_ms: int) -> None:
         """``sender`` asks for news: push it what is hot and not known to be known there."""
-        for rumor in list(islice(self._hot.values(), self._tuning.batch_rows_max)):
-            if sender in self._candidates(rumor):
-                self._enqueue(rumor, sender)
+        if sender in self._targets:
+            for rumor in list(islice(self._hot.values(), self._tuning.batch_rows_max)):
+                if self._may_be_told(rumor, sender):
+                    self._enqueue(rumor, sender)
         self._flush_peer(sender, now_ms)
 
     def handle_heard(self, sender: Address) -> bool:
@@ -232,10 +242,9 @@ class RumorMonger:
             return self._rng.randrange(self._tuning.rumor_k) == 0
         return rumor.useless_count >= self._tuning.rumor_k
 
-    def _candidates(self, rumor: Rumor) -> list[Address]:
-        """Who may be told of a version."""
-        known = rumor.knows if self._is_informed else ()
-        return [a for a in self._targets if a not in known and a not in rumor.waiting]
+    def _may_be_told(self, rumor: Rumor, address: Address) -> bool:
+        """Only the variant with informed targets cares who knows a version already."""
+        return address not in rumor.waiting and not (self._is_informed and address in rumor.knows)
 
     # -- contacts
 
@@ -250,20 +259,21 @@ class RumorMonger:
         """
         if self._tuning.rumor_direction is RumorDirection.PULL:
             return  # it waits to be asked for
-        candidates = [a for a in self._candidates(rumor) if not self._is_silent(a)]
-        chosen = self._choose(candidates)
+
+        def is_open(address: Address) -> bool:
+            return self._may_be_told(rumor, address) and not self._is_silent(address)
+
+        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
+        chosen = choose_by_zone(
+            self._rng, self._near, self._far, count=fanout, far_share=share, is_open=is_open
+        )
         for address in chosen:
             self._enqueue(rumor, address)
-        if len(candidates) > len(chosen):
+        # Few know a version that is hot here, so of many targets only the first few are looked at.
+        if any(map(is_open, self._targets)):
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
         elif not rumor.waiting:
             del self._hot[rumor.key]
-
-    def _choose(self, candidates: list[Address]) -> list[Address]:
-        near = [address for address in candidates if address not in self._far] if self._far else candidates
-        far = [address for address in candidates if address in self._far] if self._far else []
-        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
-        return choose_by_zone(self._rng, near, far, count=fanout, far_share=share)
 
     def _enqueue(self, rumor: Rumor, address: Address) -> None:
         rumor.waiting.add(address)

@@ -1,6 +1,7 @@
 """Peers are chosen mostly within the zone, at a bounded rate across zones, and every zone by many paths."""
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -53,3 +54,35 @@ def test_every_far_member_is_reached_by_some_rumor_and_most_contacts_stay_near()
     far_count = sum(count for address, count in pushes.items() if address in FAR)
     assert 0.1 < far_count / pushes.total() < 0.35
     assert all(pushes[address] for address in FAR), "a member of another zone that no rumor ever reaches"
+
+
+def test_the_closed_are_never_chosen_and_the_open_uniformly() -> None:
+    rng = Random(5)
+    counts = Counter(
+        c
+        for _ in range(8_000)
+        for c in choose_by_zone(rng, FAR, (), count=2, far_share=0.2, is_open=lambda a: a in FAR[:8])
+    )
+    assert set(counts) == set(FAR[:8])
+    assert min(counts.values()) > 1_800
+    assert max(counts.values()) < 2_200
+
+
+class _Counted(Sequence[int]):
+    """A hundred thousand numbers, and how many of them were looked at."""
+
+    looked_at = 0
+
+    def __len__(self) -> int:
+        return 100_000
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]
+        self.looked_at += 1
+        return index
+
+
+def test_a_choice_looks_at_what_it_draws_and_not_at_all() -> None:
+    numbers = _Counted()
+    for seed in range(20):
+        choose_by_zone(Random(seed), numbers, (), count=4, far_share=0.0, is_open=lambda n: n % 2 == 0)
+    assert numbers.looked_at < 20 * 32
