@@ -19,6 +19,7 @@ from kvgossip.errors import EncodingError
 from kvgossip.model.ids import Address, ReplicaId
 from kvgossip.model.member import Member, MemberRow, MemberState, Standing
 from kvgossip.protocol.phi import PhiHistory
+from kvgossip.protocol.replica_pool import ReplicaPool
 from kvgossip.protocol.suspicion import Suspicion
 from kvgossip.wire.messages import Claim, Record
 
@@ -48,6 +49,11 @@ class Peer:
     def is_forgotten(self) -> bool:
         return self.standing.state is MemberState.FORGOTTEN
 
+    @property
+    def is_silent(self) -> bool:
+        """True if it keeps being tried: it is down, or not heard of in this start."""
+        return self.standing.state is MemberState.DOWN or (self.standing.is_present and not self.is_proven)
+
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
@@ -75,6 +81,9 @@ class MemberTable:
         self.fingerprint = _hash(me, self.standing)
         self.present_count = 1
         """Of members that are spoken to, this node among them."""
+        self.near, self.far = ReplicaPool(), ReplicaPool()
+        """The live members of this node's zone, and those of the others."""
+        self.silent: dict[ReplicaId, Peer] = {}
         self.suspects: dict[ReplicaId, Suspicion] = {}
         self.found_copy = False
         """Set when a later start of this node's own replica id is heard of; cleared by who reacts."""
@@ -98,6 +107,10 @@ class MemberTable:
         """Never at this node's own address, whoever had it before."""
         own = self.me.peer
         return (peer for peer in self.peers.values() if peer.is_live and peer.member.peer != own)
+
+    @property
+    def has_live(self) -> bool:
+        return bool(self.near) or bool(self.far)
 
     def known(self) -> Iterator[Peer]:
         """All that are not forgotten."""
@@ -123,6 +136,9 @@ class MemberTable:
             assert (peer.suspicion is not None) == (peer.standing.state is MemberState.SUSPECT)
             assert (replica in self.suspects) == (peer.suspicion is not None)
             fingerprint += _hash(peer.member, peer.standing)
+            assert (replica in self.near or replica in self.far) == peer.is_live
+            assert not (replica in self.near and replica in self.far)
+            assert (replica in self.silent) == peer.is_silent
         assert self.fingerprint == fingerprint & _U64_MASK
         assert self.present_count == 1 + sum(p.standing.is_present for p in self.peers.values())
 
@@ -207,6 +223,7 @@ class MemberTable:
         peer = self.peers.get(replica)
         if peer is not None and not peer.is_proven:
             peer.is_proven = True
+            self._sort(peer)
             if peer.standing.is_present:
                 self._note("alive", peer)
 
@@ -276,8 +293,8 @@ class MemberTable:
         differs = member.differs_durably(old) or member.troubles != old.troubles
         was_live = peer.is_live
         if is_restart:
-            self._replace_row(peer, member, Standing(member.generation))
             peer.is_proven, peer.phi = True, PhiHistory()
+            self._replace_row(peer, member, Standing(member.generation))
             self._note("restarted", peer)
         else:
             self._replace_row(peer, member, peer.standing)
@@ -303,10 +320,10 @@ class MemberTable:
 
     def _set_standing(self, peer: Peer, standing: Standing) -> None:
         was_live, old = peer.is_live, peer.standing
+        peer.is_proven |= standing.state is MemberState.ALIVE
         self._replace_row(peer, peer.member, standing)
         self._spread(Claim(peer.member.replica, standing, NOBODY))
         if standing.state is MemberState.ALIVE:
-            peer.is_proven = True
             if not was_live or old.state is MemberState.SUSPECT:
                 self._note("alive", peer)
         elif standing.state is not old.state:
@@ -319,6 +336,7 @@ class MemberTable:
         if standing.state is not MemberState.SUSPECT:
             peer.suspicion = None
             self.suspects.pop(member.replica, None)
+        self._sort(peer)
         self._touch(peer)
 
     def _insert(self, peer: Peer) -> None:
@@ -327,6 +345,21 @@ class MemberTable:
         self.peers[peer.member.replica] = peer
         self.present_count += peer.standing.is_present
         self._add_to_fingerprint(_hash(peer.member, peer.standing))
+        self._sort(peer)
+
+    def _sort(self, peer: Peer) -> None:
+        """Where it is found by whoever looks for somebody to talk to."""
+        replica = peer.member.replica
+        pools = (self.near, self.far) if peer.member.zone == self.me.zone else (self.far, self.near)
+        pools[1].discard(replica)
+        if peer.is_live:
+            pools[0].add(replica)
+        else:
+            pools[0].discard(replica)
+        if peer.is_silent:
+            self.silent[replica] = peer
+        else:
+            self.silent.pop(replica, None)
 
     def _touch(self, peer: Peer) -> None:
         self._change_count += 1

@@ -204,7 +204,7 @@ class Membership:
                 self.table.note_suspicion_renewed(replica, now_ms)
             elif suspicion.asked_count < LAST_WORDS:
                 suspicion.asked_count += 1
-                self.probing.ask_accused(peer)
+                self.probing.ask(peer)
             else:
                 self.table.declare(replica, MemberState.DOWN)
 
@@ -212,17 +212,27 @@ class Membership:
         return suspicion.deadline_ms + suspicion.asked_count * self._tuning.probe_timeout_ms
 
     def _try_silent(self, now_ms: int) -> None:
-        """Ask a seed or a member that is not live whether it is there by now."""
-        live = set(self.live_addresses())
-        tried = {p.member.peer for p in self.table.known() if p.standing.state is MemberState.DOWN}
-        tried |= {p.member.peer for p in self.table.known() if not p.is_proven and p.standing.is_present}
-        if now_ms >= self._next_seed_ms or not live:
+        """Ask a seed or a member that is not live whether it is there by now.
+
+        A ping will do for a member, while there are others to learn from: the digest of a large cluster,
+        sent to whoever is gone, would cost more than all else.
+        """
+        is_seed_due = now_ms >= self._next_seed_ms
+        if not self.table.silent and not is_seed_due and self.table.has_live:
+            return
+        live = {peer.member.peer for peer in self.table.live()}
+        members = {peer.member.peer: peer for peer in self.table.silent.values()}
+        tried = set(members)
+        if is_seed_due or not live:
             self._next_seed_ms = now_ms + self._tuning.seed_interval_ms
             silent_seeds = set(self._seeds) - live
             tried = silent_seeds if live and silent_seeds else tried | silent_seeds
         silent = sorted(tried - live - {self.table.me.peer})
         for address in self._rng.sample(silent, min(len(silent), 1 if live else SILENT_ASKED_MAX)):
-            self.gossip.begin(address)
+            if live and address in members:
+                self.probing.ask(members[address])
+            else:
+                self.gossip.begin(address)
 
     def _jittered(self, interval_ms: int) -> int:
         return interval_ms * 3 // 4 + self._rng.randrange(interval_ms // 2 + 1)

@@ -19,7 +19,10 @@ class PeerChoice:
 
     def choose(self, count: int) -> list[Peer]:
         """At most ``count`` live members, near ones mostly."""
-        return self._choose(count, self._table.live())
+        table, share = self._table, self._tuning.cross_zone_share
+        near, far = table.near.order, table.far.order
+        chosen = choose_by_zone(self._rng, near, far, count=count, far_share=share)
+        return [table.peers[replica] for replica in chosen]
 
     def helpers(self, count: int, target: ReplicaId) -> list[Peer]:
         """The same of those that nobody suspects, other than ``target``."""
