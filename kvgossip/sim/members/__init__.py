@@ -1,0 +1,1 @@
+"""Membership alone, of up to a thousand nodes, in simulated time."""
