@@ -4,7 +4,8 @@ The first six are the ones that every store of this kind should fear; the others
 code names. A line that changes takes its mutant along: a test asserts that each text is still there, once.
 """
 
-from kvgossip.sim.mutation import Mutant, MutantError
+from kvgossip.sim.members.mutants import MEMBER_MUTANTS
+from kvgossip.sim.mutant import Mutant, MutantError
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -228,6 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "        etag = None if held is None else format_etag(entry_digest(digest_seed, key, held))\n",
         "PreconditionsHold",
     ),
+    *MEMBER_MUTANTS,
 )
 
 

@@ -17,36 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import kvgossip
-from kvgossip.errors import KvGossipError
+from kvgossip.sim.mutant import PACKAGE, Mutant, MutantError
 from kvgossip.sim.run import run_seed
 
-PACKAGE = Path(kvgossip.__file__).parent
 SEEDS_MAX = 100
 MUTANT_S_MAX = 1_800
-
-
-class MutantError(KvGossipError):
-    """A mutant does not fit the code any more, or its run did not end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """``old`` occurs once in ``path`` and becomes ``new``. ``promise``: the one that it is aimed at."""
-
-    name: str
-    path: str
-    old: str
-    new: str
-    promise: str
-
-    def source(self) -> str:
-        """The file with the fault in it. Raises ``MutantError`` if the text is not there exactly once."""
-        source = (PACKAGE / self.path).read_text()
-        count = source.count(self.old)
-        if count != 1:
-            raise MutantError(f"mutant {self.name}: its text occurs {count} times in {self.path}, not once")
-        return source.replace(self.old, self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +59,10 @@ def mutated_package(mutant: Mutant) -> Iterator[tuple[str, dict[str, str]]]:
 def try_mutant(mutant: Mutant, seeds: int = SEEDS_MAX) -> Caught:
     """Run a mutant until it is caught, or ``seeds`` seeds have passed. Raises ``MutantError``."""
     began_s = time.monotonic()
-    command = [sys.executable, "-c", f"from kvgossip.sim.mutation import hunt; hunt({seeds})"]
+    hunt_it = f"mutation import hunt; hunt({seeds})"
+    if mutant.experiment is not None:
+        hunt_it = f"members.hunting import hunt; hunt({mutant.experiment!r}, {seeds})"
+    command = [sys.executable, "-c", f"from kvgossip.sim.{hunt_it}"]
     with mutated_package(mutant) as (directory, environment):
         try:
             done = subprocess.run(
@@ -106,7 +84,8 @@ def table(results: list[Caught]) -> str:
         "A checker that never complains proves nothing. Each row is a fault of one line, put into a copy of",
         f"the package; seeds 0 to {SEEDS_MAX - 1} of the simulator run against it until a checker complains.",
         "Made by `kvgossip sim mutants`. One row again:",
-        "`kvgossip sim check --mutant NAME --first SEED --seeds 1`.",
+        "`kvgossip sim check --mutant NAME --first SEED --seeds 1`, of membership",
+        "`kvgossip sim members EXPERIMENT --mutant NAME --first SEED --seeds 1`.",
         "",
         "| mutant | file | caught by | seed | seconds |",
         "|---|---|---|---|---|",
@@ -114,5 +93,6 @@ def table(results: list[Caught]) -> str:
     for caught in results:
         mutant = caught.mutant
         who, seed = (caught.promise, str(caught.seed)) if caught.promise else ("**nobody**", "–")
-        lines.append(f"| {mutant.name} | `{mutant.path}` | {who} | {seed} | {caught.seconds:.1f} |")
+        name = mutant.name if mutant.experiment is None else f"{mutant.name} ({mutant.experiment})"
+        lines.append(f"| {name} | `{mutant.path}` | {who} | {seed} | {caught.seconds:.1f} |")
     return "\n".join([*lines, ""])

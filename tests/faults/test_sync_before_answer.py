@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kvgossip.cli.local_cluster import NodeProcess
-from kvgossip.sim.mutation import Mutant, mutated_package
+from kvgossip.sim.mutant import Mutant
+from kvgossip.sim.mutation import mutated_package
 from tests.faults.calls import Load
 from tests.faults.conftest import MakeCluster
 from tests.faults.strace import Call, need_strace, read_calls, traced

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from kvgossip.cli.local_cluster import NodeProcess
-from kvgossip.sim.mutation import Mutant, mutated_package
+from kvgossip.sim.mutant import Mutant
+from kvgossip.sim.mutation import mutated_package
 from tests.faults.calls import call, check_kept, converged, get, members, put, status, until
 from tests.faults.conftest import MakeCluster
 

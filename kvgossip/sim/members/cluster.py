@@ -108,18 +108,34 @@ class MemberCluster:
         self._flush(again)
         return again
 
+    def join(self) -> MemberNode:
+        """A new node, which knows the seeds only."""
+        member = _member(len(self.nodes), "")
+        node = self._start(member, [], {})
+        self.nodes.append(node)
+        self._at[member.peer], self._zones[member.peer] = node, member.zone
+        self._flush(node)
+        return node
+
     def freeze(self, node: MemberNode) -> None:
         node.is_frozen = True
 
-    def thaw(self, node: MemberNode, *, timer_first: bool) -> None:
-        """It goes on where it was: with its timers, or with the frames that have piled up."""
+    def thaw(self, node: MemberNode, *, timer_first: bool) -> list[Seen]:
+        """It goes on where it was: with its timers, or with the frames that have piled up.
+
+        Returns what its timers alone have made it think.
+        """
         node.is_frozen = False
+        before = len(self.seen)
         if timer_first:
             node.handle_timer(self.now_ms)
+            self._flush(node)
+        thought = self.seen[before:]
         backlog, node.backlog = node.backlog, []
         for sender, replica, data in backlog:
             node.receive(sender, replica, data, self.now_ms)
         self._flush(node)
+        return thought
 
     def leave(self, node: MemberNode) -> None:
         """Say so, and be gone."""

@@ -95,6 +95,10 @@ class MemberNode:
         return self.is_running and not self.is_frozen
 
     @property
+    def me(self) -> Member:
+        return self.membership.table.me
+
+    @property
     def incarnation(self) -> int:
         return self.membership.table.standing.incarnation
 
