@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kvgossip.cli.arguments import Commands
 from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
+from kvgossip.cli.sim_members import add_action
 
 if TYPE_CHECKING:
     from kvgossip.sim.mutation import Caught
@@ -39,6 +40,7 @@ def add_command(commands: Commands) -> None:
     check.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
     check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
     check.set_defaults(run=run_check)
+    add_action(actions)
     mutants = actions.add_parser(
         "mutants",
         help="run every mutant until a checker catches it",
@@ -70,8 +72,9 @@ def run_mutants(arguments: argparse.Namespace) -> ExitCode:
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
+    from kvgossip.sim.mutant import MutantError
     from kvgossip.sim.mutants import MUTANTS
-    from kvgossip.sim.mutation import MutantError, table, try_mutant
+    from kvgossip.sim.mutation import table, try_mutant
 
     results: list[Caught] = []
     with ThreadPoolExecutor(arguments.jobs) as pool:  # each runs in a process of its own
@@ -142,8 +145,9 @@ def _check_mutant(arguments: argparse.Namespace) -> ExitCode:
     import subprocess
     import sys
 
+    from kvgossip.sim.mutant import MutantError
     from kvgossip.sim.mutants import find_mutant
-    from kvgossip.sim.mutation import MutantError, mutated_package
+    from kvgossip.sim.mutation import mutated_package
 
     command = [sys.executable, "-m", "kvgossip", "sim", "check"]
     command += ["--first", str(arguments.first), "--seeds", str(arguments.seeds), "-j", str(arguments.jobs)]

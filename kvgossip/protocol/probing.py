@@ -4,9 +4,9 @@ One probe an interval, by turns of the successor in the ring of replica ids and 
 shuffled list (Das, Gupta, Motivala 2002, section 4.3). So each is probed every other interval by one node
 that knows its rhythm, at random by all others, and within two passes by every one, and nobody becomes a hub.
 (By random probes alone, nobody probes a dead member of a large cluster for four intervals once in fifty
-times.) Members of other zones have a list of their own, and ``cross_zone_share`` of the turns. Before its turn
-comes who is late by its own history (phi), and who stands accused, with a chance that makes some few of all
-nodes look for themselves.
+times.) Members of other zones have a list of their own, and ``cross_zone_share`` of the turns. Before its
+turn comes who is late by its own history (phi), and who stands accused, with a chance that makes some few of
+all nodes look for themselves.
 
     ping -- no frame within probe_timeout --> ping-req to probe_helpers others -- none by the end --> failed
 
@@ -213,7 +213,7 @@ class Probing:
         late = self._latest(now_ms)
         if late is not None:
             return late
-        self._far_due += self._tuning.cross_zone_share
+        self._far_due += self._far_share()
         is_far = self._far_due >= 1
         self._far_due -= is_far
         self._watches = not self._watches
@@ -222,6 +222,12 @@ class Probing:
             if successor is not None:
                 return successor
         return self._next_in_turn(is_far=is_far) or self._next_in_turn(is_far=not is_far)
+
+    def _far_share(self) -> float:
+        """While a member of another zone is suspected, its zone may be cut off: it gets half of the turns."""
+        peers = self._table.peers
+        is_far_suspected = any(self._is_far(peers[replica]) for replica in self._table.suspects)
+        return max(self._tuning.cross_zone_share, 0.5 * is_far_suspected)
 
     def _successor(self) -> Peer | None:
         """The next one by replica id, of this zone if there is any: everybody is the successor of one."""

@@ -162,7 +162,7 @@ def test_a_suspect_is_told_of_what_it_is_suspected_with_the_ping() -> None:
     hand = acquainted(1, 2)[0]
     hand.table.accuse(ReplicaId(2), 0)
     hand.sent()
-    hand.membership.probing.ask_accused(hand.table.peers[ReplicaId(2)])
+    hand.membership.probing.ask(hand.table.peers[ReplicaId(2)])
     told, ping = [message for _, message in hand.sent()]
     assert told == m.MemberNews((), (claim(2, SUSPECT, by=1),))
     assert isinstance(ping, m.Ping)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvgossip.sim.mutants import MUTANTS, find_mutant
 from kvgossip.sim.mutant import Mutant, MutantError
+from kvgossip.sim.mutants import MUTANTS, find_mutant
 from kvgossip.sim.mutation import Caught, table, try_mutant
 from kvgossip.sim.run import CHECKERS
 
