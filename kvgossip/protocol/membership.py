@@ -32,8 +32,11 @@ STALL_MS = 500
 """A deadline met later than this means that this node was asleep or starved."""
 TOLD_AGAIN_MS = 200
 """A member that speaks although it is down here is told so at most so often."""
-LAST_WORDS = 2
-"""How often each node asks a suspect itself before it gives it up."""
+LAST_WORDS = 12
+"""How often each node asks a suspect itself, twice a probe timeout, before it gives it up: half of all frames
+may be lost. A suspect that answers ends this."""
+LAST_WORDS_LATE = 4
+"""So many of them come when its time is up."""
 SILENT_ASKED_MAX = 3
 """Seeds and silent members that a node without any live peer asks in a round."""
 
@@ -204,12 +207,17 @@ class Membership:
                 self.table.note_suspicion_renewed(replica, now_ms)
             elif suspicion.asked_count < LAST_WORDS:
                 suspicion.asked_count += 1
+                suspicion.asked_ms = now_ms
                 self.probing.ask(peer)
             else:
                 self.table.declare(replica, MemberState.DOWN)
 
     def _ends_ms(self, suspicion: Suspicion) -> int:
-        return suspicion.deadline_ms + suspicion.asked_count * self._tuning.probe_timeout_ms
+        """When it is asked next, or given up: also if the time was up at once, not before it could answer."""
+        timeout_ms = self._tuning.probe_timeout_ms
+        late_ms = (suspicion.asked_count - LAST_WORDS + LAST_WORDS_LATE) * timeout_ms // 2
+        pause_ms = timeout_ms // 6 if suspicion.asked_count < LAST_WORDS else timeout_ms
+        return max(suspicion.deadline_ms + late_ms, suspicion.asked_ms + pause_ms)
 
     def _try_silent(self, now_ms: int) -> None:
         """Ask a seed or a member that is not live whether it is there by now.

@@ -213,7 +213,7 @@ class Probing:
         late = self._latest(now_ms)
         if late is not None:
             return late
-        self._far_due += self._far_share()
+        self._far_due += self._far_share() if self._table.far else 0
         is_far = self._far_due >= 1
         self._far_due -= is_far
         self._watches = not self._watches

@@ -18,7 +18,7 @@ from kvgossip.model.ids import ReplicaId
 class Suspicion:
     """Of one incarnation of one member."""
 
-    __slots__ = ("_expected", "_max_ms", "_min_ms", "asked_count", "by", "started_ms")
+    __slots__ = ("_expected", "_max_ms", "_min_ms", "asked_count", "asked_ms", "by", "started_ms")
 
     def __init__(self, by: ReplicaId, *, member_count: int, tuning: Tuning, now_ms: int) -> None:
         """``member_count``: of all present members, this node and the suspect among them."""
@@ -26,6 +26,7 @@ class Suspicion:
         self.started_ms = now_ms
         self.asked_count = 0
         """How often this node has asked the suspect itself for a last word."""
+        self.asked_ms = now_ms
         scale = max(1.0, log10(max(member_count, 1)))
         self._min_ms = round(tuning.suspicion_mult * tuning.probe_interval_ms * scale)
         self._max_ms = tuning.suspicion_max_mult * self._min_ms
