@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-faults-long test-docker gate format lint types seeds mutants fuzz-http fuzz-frames clean
+.PHONY: help setup demo test test-faults test-faults-long test-docker gate format lint types seeds mutants fuzz-http fuzz-frames fuzz-paths clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ fuzz-http: setup ## twenty minutes of requests drawn from the OpenAPI document
 
 fuzz-frames: setup ## twenty minutes of frames from a peer that holds the secret and lies
 	$(BIN)/python -m tests.faults.frame_fuzzing --seconds 1200
+
+fuzz-paths: setup ## twenty minutes of streams to the short path of the API and to the long one
+	$(BIN)/python -m tests.api.two_paths --seconds 1200
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

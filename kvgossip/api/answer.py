@@ -17,7 +17,7 @@ from aiohttp import web
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 _STARTS = {
-    status.value: f" {status.value} {status.phrase}\r\nX-Content-Type-Options: nosniff\r\n"
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nX-Content-Type-Options: nosniff\r\n"
     for status in HTTPStatus
 }
 _WITHOUT_LENGTH = (204, 304)
@@ -42,23 +42,26 @@ class Answer(web.StreamResponse):
         if transport is None:
             raise ConnectionResetError("the client has gone")
         self._keep_alive = request.keep_alive and not self._must_close
-        body = b"" if request.method == "HEAD" else self._whole_body
-        transport.write(self._head(is_http_10=request.version.minor == 0) + body)
+        connection = ""
+        if not self._keep_alive:
+            connection = "Connection: close\r\n"
+        elif request.version.minor == 0:
+            connection = "Connection: keep-alive\r\n"
+        transport.write(self.encode(is_head=request.method == "HEAD", connection=connection))
         self._request = request
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Wait while the client is slow to take what was written."""
         await self._request.writer.drain()
 
-    def _head(self, *, is_http_10: bool) -> bytes:
-        lines = [f"{name}: {value}\r\n" for name, value in self._named.items()]
-        if self._status not in _WITHOUT_LENGTH:
-            lines.append(f"Content-Length: {len(self._whole_body)}\r\n")
-        if not self._keep_alive:
-            lines.append("Connection: close\r\n")
-        elif is_http_10:
-            lines.append("Connection: keep-alive\r\n")
-        return f"HTTP/1.1{_STARTS[self._status]}{''.join(lines)}Date: {_date()}\r\n\r\n".encode()
+    def encode(self, *, is_head: bool, connection: str = "") -> bytes:
+        """The whole answer. ``connection``: the line of that field, if there is to be one."""
+        body = self._whole_body
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self._named.items()])
+        length = "" if self._status in _WITHOUT_LENGTH else f"Content-Length: {len(body)}\r\n"
+        start = _STARTS[self._status]
+        head = f"{start}{fields}{length}{connection}Date: {_date()}\r\n\r\n".encode()
+        return head if is_head else head + body
 
 
 def json_answer(document: Json, *, status: int = 200) -> Answer:

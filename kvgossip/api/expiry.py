@@ -5,7 +5,6 @@ as absent from then on.
 """
 
 import re
-from dataclasses import replace
 from decimal import Decimal
 
 from aiohttp import web
@@ -41,7 +40,7 @@ async def read_expiring_value(node: Node, request: web.BaseRequest, query: Query
     """The value that a PUT carries, with the expiry that its query asks for. Raises ``ProblemError``."""
     ttl_ms = parse_ttl_ms(query["ttl"]) if "ttl" in query else None
     value = await read_value(request)
-    return value if ttl_ms is None else replace(value, expires_ms=expires_ms_after(node, ttl_ms))
+    return value if ttl_ms is None else value._replace(expires_ms=expires_ms_after(node, ttl_ms))
 
 
 def expires_ms_after(node: Node, ttl_ms: int) -> int:

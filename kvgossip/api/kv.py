@@ -11,6 +11,7 @@ from kvgossip.api.written import answer_write, version_headers
 from kvgossip.model.ids import Key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
+from kvgossip.node.effects import Condition
 from kvgossip.runtime.node import Node
 
 NOT_FOUND_DETAIL = "no value of this key has reached this node, or it was deleted"
@@ -18,14 +19,20 @@ NOT_FOUND_BODY = encode_problem(problem_document(Problem.NOT_FOUND, NOT_FOUND_DE
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
-    condition = read_condition(request)
+    return show(node, key, read_condition(request))
+
+
+def show(node: Node, key: Key, condition: Condition) -> Answer:
+    """The answer to a GET or HEAD. Raises ``ProblemError`` or ``StoreError``."""
     found = node.replica.read(key)
     if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     entry, etag = found
     assert isinstance(entry, KvEntry)  # the kind is part of the key
     headers = version_headers(etag, entry.stamp, entry.dot)
-    value = entry.live(node.replica.wall_ms(node.now()))
+    value = entry.value
+    if value is not None and value.expires_ms:
+        value = entry.live(node.replica.wall_ms(node.now()))
     if value is None:
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"

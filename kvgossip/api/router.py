@@ -40,8 +40,9 @@ NamedHandler = Callable[[Node, web.BaseRequest, str], Awaitable[web.StreamRespon
 
 H = TypeVar("H")
 
+KV_PREFIX = "/v1/kv/"
 KEYED: tuple[tuple[str, Kind, Mapping[str, KeyHandler]], ...] = (
-    ("/v1/kv/", Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    (KV_PREFIX, Kind.KV, {"GET": kv.get, "HEAD": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
     ("/v1/mv/", Kind.MV, {"GET": mv.get, "HEAD": mv.get, "PUT": mv.put, "DELETE": mv.delete}),
 )
 KEY_PARAMETERS = {"PUT": ("ttl",)}
@@ -93,6 +94,18 @@ def path_label(raw_path: str) -> str:
     return path if path in EXACT or path in LISTINGS or path in QUERIED else OTHER
 
 
+def end_request(node: Node, label: str, method: str, answer: web.StreamResponse) -> None:
+    """Count a request, and tell its client if the clock of this node is wrong."""
+    node.measures.requests[label, method, answer.status] += 1
+    correction_ms = node.replica.clock_correction_ms
+    if correction_ms and isinstance(answer, Answer):
+        answer.add_header("Kv-Clock-Correction", str(correction_ms))
+
+
+def _method_label(request: web.BaseRequest) -> str:
+    return request.method if request.method in _METHODS else OTHER
+
+
 class Router:
     """Answers the requests of one node."""
 
@@ -105,12 +118,10 @@ class Router:
         except ConnectionError:
             raise  # the client has gone
         except Exception:
-            self._count(request, 500)  # as ``server.py`` will answer
+            label = path_label(request.raw_path), _method_label(request)
+            self._node.measures.requests[*label, 500] += 1  # as ``connection.py`` will answer
             raise
-        self._count(request, answer.status)
-        correction_ms = self._node.replica.clock_correction_ms
-        if correction_ms and isinstance(answer, Answer):
-            answer.add_header("Kv-Clock-Correction", str(correction_ms))
+        end_request(self._node, path_label(request.raw_path), _method_label(request), answer)
         return answer
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -120,10 +131,6 @@ class Router:
             return error.answer()
         except KvGossipError as error:
             return problem_of(error).answer()
-
-    def _count(self, request: web.BaseRequest, status: int) -> None:
-        method = request.method if request.method in _METHODS else OTHER
-        self._node.measures.requests[path_label(request.raw_path), method, status] += 1
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:

@@ -99,14 +99,19 @@ def _encode_kv(entry: KvEntry) -> bytes:
 
 def _decode_kv(data: bytes) -> KvEntry:
     version, flags, stamp, replica, counter = _KV_HEAD.unpack_from(data)
-    _require_format(version, ENTRY_FORMAT, "entry")
-    dot = _checked_dot(replica, counter)
+    if version != ENTRY_FORMAT or not replica or not counter or stamp > STAMP_MAX:
+        _require_format(version, ENTRY_FORMAT, "entry")
+        _checked_dot(replica, counter)
+        _checked_stamp(stamp)
+    dot = Dot(replica, counter)
     end = _KV_HEAD.size
+    if flags == 0 and data[end] == 0:  # neither expiry nor content type: what most values are
+        return KvEntry(dot, stamp, Value(data[end + 1 :]))
     if flags == _TOMBSTONE:
         _require(len(data) == end, "bytes follow a tombstone")
-        return KvEntry(dot, _checked_stamp(stamp), None)
+        return KvEntry(dot, stamp, None)
     content_type, expires_ms, end = _decode_attributes(data, flags, end)
-    return KvEntry(dot, _checked_stamp(stamp), Value(data[end:], content_type, expires_ms))
+    return KvEntry(dot, stamp, Value(data[end:], content_type, expires_ms))
 
 
 # -- mv --------------------------------------------------------------------------------------------------
@@ -230,7 +235,8 @@ def _ascending(items: Sequence[int] | Sequence[Dot]) -> bool:
 
 
 def _require_format(version: int, known: int, what: str) -> None:
-    _require(version == known, f"{what} format {version} is unknown: this version reads {known}")
+    if version != known:
+        raise EncodingError(f"{what} format {version} is unknown: this version reads {known}")
 
 
 def _require(claim: bool, otherwise: str) -> None:

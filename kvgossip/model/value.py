@@ -1,12 +1,11 @@
 """What a client stored: the body, its content type, and when it expires."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Value:
+class Value(NamedTuple):
     """A body of raw bytes. Ordered, so that ties in a merge can go down to the value.
 
     An empty ``content_type`` stands for ``application/octet-stream``: equal values have equal bytes.

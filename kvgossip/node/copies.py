@@ -101,7 +101,7 @@ class Reissue:
     def _reissue(self, key: Key, entry: Entry) -> None:
         renewed: Entry
         if isinstance(entry, KvEntry):
-            renewed = replace(entry, dot=self._staging.next_dot())
+            renewed = entry._replace(dot=self._staging.next_dot())
         else:
             renewed = self._renewed(entry)
         self._staging.stage_entry(key, renewed, encode_entry(renewed), source=None, becomes_hot=True)

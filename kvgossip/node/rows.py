@@ -1,10 +1,9 @@
 """Committed rows as the rest of a node sees them: entries, versions, and what of them travels."""
 
-from kvgossip.model.digest import entry_digest
+from kvgossip.model.digest import entry_digest, entry_version
 from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
-from kvgossip.node.local_writes import format_etag
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import Carried, Offer
 
@@ -24,14 +23,14 @@ class Rows:
     def read(self, key: Key) -> tuple[Entry, str] | None:
         """An entry and its version, which is the same on every node that holds the same."""
         data = self._store.get(key)
-        return None if data is None else (decode_entry(key, data), self._etag(key, data))
+        return None if data is None else (decode_entry(key, data), entry_version(self._seed, key, data))
 
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool
     ) -> list[tuple[Key, Entry, str]]:
         """Keys in order with their entries and versions, as ``Store.scan`` finds them."""
         rows = self._store.scan(start, end, rows_max=rows_max, bytes_max=bytes_max, reverse=reverse)
-        return [(key, decode_entry(key, data), self._etag(key, data)) for key, data in rows]
+        return [(key, decode_entry(key, data), entry_version(self._seed, key, data)) for key, data in rows]
 
     def load(self, key: Key) -> Carried | Offer | None:
         """An entry as it travels: whole, or offered if it is large."""
@@ -42,6 +41,3 @@ class Rows:
             return Carried(key, data)
         digest = entry_digest(self._seed, key, data)
         return Offer(key, digest, len(data), decode_entry(key, data).dots())
-
-    def _etag(self, key: Key, data: bytes) -> str:
-        return format_etag(entry_digest(self._seed, key, data))

@@ -49,6 +49,8 @@ COMMIT_RETRY_S = 0.2
 _TIMER_S_MIN = 0.001
 
 P = ParamSpec("P")
+Tell = Callable[[Result], None]
+"""Is called once with what became of a request, on the loop."""
 
 
 class Engine:
@@ -78,7 +80,7 @@ class Engine:
         self._writes = measures.writes
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: dict[Ticket, asyncio.Future[Result]] = {}
+        self._waiting: dict[Ticket, Tell] = {}
         self._commits_in_flight = 0
         self._has_commit_failed = False
         self._told_failure: str | int | None = None
@@ -107,28 +109,28 @@ class Engine:
             self._timer.cancel()
         has_ended = await self._writer.stop(timeout_s)
         self._is_stopped = True
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(
-                    Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered")
-                )
+        for tell in self._waiting.values():
+            tell(Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered"))
         return has_ended
 
     # -- inputs: clients
 
     def put(
-        self, key: Key, value: Value, context: VersionVector | None, condition: Condition
-    ) -> asyncio.Future[Result]:
-        return self._answer(self._replica.put(key, value, read_now(), context=context, condition=condition))
+        self, key: Key, value: Value, context: VersionVector | None, condition: Condition, tell: Tell
+    ) -> None:
+        """Raises ``CorruptRowError``; then ``tell`` is not called."""
+        ticket = self._replica.put(key, value, read_now(), context=context, condition=condition)
+        self._answer(ticket, tell)
 
-    def delete(self, key: Key, context: VersionVector | None, condition: Condition) -> asyncio.Future[Result]:
-        return self._answer(self._replica.delete(key, read_now(), context=context, condition=condition))
+    def delete(self, key: Key, context: VersionVector | None, condition: Condition, tell: Tell) -> None:
+        """Like ``put``."""
+        self._answer(self._replica.delete(key, read_now(), context=context, condition=condition), tell)
 
-    def check(self) -> asyncio.Future[Result]:
-        return self._answer(self._replica.check(read_now()))
+    def check(self, tell: Tell) -> None:
+        self._answer(self._replica.check(read_now()), tell)
 
-    def leave(self) -> asyncio.Future[Result]:
-        return self._answer(self._replica.leave(read_now()))
+    def leave(self, tell: Tell) -> None:
+        self._answer(self._replica.leave(read_now()), tell)
 
     def set_tags(self, tags: tuple[tuple[str, str], ...]) -> None:
         """Raises ``EncodingError``; then nothing has changed."""
@@ -175,10 +177,9 @@ class Engine:
         if not self._first_commit.done():
             self._first_commit.set_result(None)
 
-    def _answer(self, ticket: Ticket) -> asyncio.Future[Result]:
-        future = self._waiting[ticket] = self._loop.create_future()
+    def _answer(self, ticket: Ticket, tell: Tell) -> None:
+        self._waiting[ticket] = tell
         self._want_pump()
-        return future
 
     def _feed(self, take: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """One input of the replica; whatever fails in it ends there."""
@@ -219,9 +220,9 @@ class Engine:
             case Done(ticket, result):
                 if isinstance(result, Written | Refused):
                     self._writes["written" if isinstance(result, Written) else result.reason.value] += 1
-                future = self._waiting.pop(ticket, None)
-                if future is not None and not future.done():  # its client may have hung up
-                    future.set_result(result)
+                tell = self._waiting.pop(ticket, None)
+                if tell is not None:
+                    tell(result)
             case Commit(batch):
                 self._commits_in_flight += 1
                 if self._has_commit_failed:

@@ -23,7 +23,7 @@ from kvgossip.node.replica import NodeProfile, Replica
 from kvgossip.node.status import Checked, MemberStatus
 from kvgossip.runtime.clock import read_now
 from kvgossip.runtime.endpoint import Endpoint
-from kvgossip.runtime.engine import Engine
+from kvgossip.runtime.engine import Engine, Tell
 from kvgossip.runtime.faults import Faults
 from kvgossip.runtime.handshake import INSTANCE_BYTES, Hello
 from kvgossip.runtime.log import Log
@@ -102,9 +102,24 @@ class Node:
         condition: Condition = NO_CONDITION,
     ) -> Result:
         """``Written`` once it is durable, or ``Refused``. Raises ``CorruptRowError``."""
+        return await _told(lambda tell: self.begin_put(key, value, tell, context, condition))
+
+    def begin_put(
+        self,
+        key: Key,
+        value: Value,
+        tell: Tell,
+        context: VersionVector | None = None,
+        condition: Condition = NO_CONDITION,
+    ) -> None:
+        """``put`` for who has no task to wait in: ``tell`` is called once with the result, now or later.
+
+        Raises ``CorruptRowError``; then it is not called.
+        """
         if self._is_stopping:
-            return _STOPPING
-        return await self._running().put(key, value, context, condition)
+            tell(_STOPPING)
+        else:
+            self._running().put(key, value, context, condition, tell)
 
     async def delete(
         self, key: Key, context: VersionVector | None = None, condition: Condition = NO_CONDITION
@@ -112,11 +127,11 @@ class Node:
         """Like ``put``."""
         if self._is_stopping:
             return _STOPPING
-        return await self._running().delete(key, context, condition)
+        return await _told(lambda tell: self._running().delete(key, context, condition, tell))
 
     async def check(self) -> Checked:
         """The roots of all members, as they answer within two seconds; of none while the node stops."""
-        result = await self._running().check()
+        result = await _told(self._running().check)
         return result if isinstance(result, Checked) else Checked(())
 
     def on_member(self, kind: MemberEventKind, hook: Hook) -> None:
@@ -205,7 +220,7 @@ class Node:
         await self._until(lambda: engine.is_quiet, SETTLE_TIMEOUT_S)
         left = None
         with suppress(TimeoutError):
-            left = await asyncio.wait_for(engine.leave(), LEAVE_TIMEOUT_S)
+            left = await asyncio.wait_for(_told(engine.leave), LEAVE_TIMEOUT_S)
         await self._until(lambda: not self._transport.has_queued, FAREWELL_TIMEOUT_S)
         if isinstance(left, Left):
             self._tell("node-left", peers=left.told_count, unshared=left.unshared_count)
@@ -328,3 +343,15 @@ class Node:
 
     def _tell(self, name: str, **fields: str | int) -> None:
         self._log.write(Event(name, fields))
+
+
+async def _told(begin: Callable[[Tell], None]) -> Result:
+    """What ``begin`` tells, awaited."""
+    future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def tell(result: Result) -> None:
+        if not future.done():  # nobody may be waiting any more
+            future.set_result(result)
+
+    begin(tell)
+    return await future

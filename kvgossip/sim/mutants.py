@@ -201,8 +201,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reissue-forgets-stamps",
         "node/copies.py",
-        "renewed = replace(entry, dot=self._staging.next_dot())",
-        "renewed = replace(entry, dot=self._staging.next_dot(), stamp=entry.stamp + 1)",
+        "renewed = entry._replace(dot=self._staging.next_dot())",
+        "renewed = entry._replace(dot=self._staging.next_dot(), stamp=entry.stamp + 1)",
         "DurableBeforeSeen",
     ),
     Mutant(

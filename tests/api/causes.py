@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from kvgossip.api import server
+from kvgossip.api import connection
 from kvgossip.config import SIBLINGS_MAX, VALUE_BYTES_MAX
 from kvgossip.errors import CorruptRowError
 from kvgossip.model.ids import Key
-from kvgossip.node.effects import Refusal, Refused, Result
+from kvgossip.model.value import Value
+from kvgossip.node.effects import Refusal, Refused
+from kvgossip.runtime.engine import Tell
 from tests.api.served import Answer, Served
 
 Got = tuple[int, str]
@@ -56,10 +58,10 @@ def send(data: bytes) -> Bring:
 
 def refused(reason: Refusal) -> Bring:
     def bring(served: Served, patch: pytest.MonkeyPatch) -> Got:
-        async def refuse(*arguments: object, **more: object) -> Result:
-            return Refused(reason, "told by a test")
+        def refuse(key: Key, value: Value, tell: Tell, *more: object) -> None:
+            tell(Refused(reason, "told by a test"))
 
-        patch.setattr(served.node, "put", refuse)
+        patch.setattr(served.node, "begin_put", refuse)
         return got(served.put("/v1/kv/refused", b"x"))
 
     return bring
@@ -90,7 +92,7 @@ def bring_unreadable(served: Served, patch: pytest.MonkeyPatch) -> Got:
 
 
 def bring_too_many_connections(served: Served, patch: pytest.MonkeyPatch) -> Got:
-    patch.setattr(server, "CONNECTIONS_MAX", 0)
+    patch.setattr(connection, "CONNECTIONS_MAX", 0)
     return send(b"")(served, patch)
 
 
@@ -227,7 +229,7 @@ CAUSES = [
         414,
         "target-too-long",
         "a request target above its limit",
-        send(b"GET /" + b"a" * server.TARGET_BYTES_MAX + b" HTTP/1.1\r\nHost: n\r\n\r\n"),
+        send(b"GET /" + b"a" * connection.TARGET_BYTES_MAX + b" HTTP/1.1\r\nHost: n\r\n\r\n"),
     ),
     Cause(415, "bad-content-type", "a malformed `Content-Type`", ask("PUT", "/v1/kv/a", X, Content_Type="x")),
     Cause(415, "content-encoding", "a compressed body", ask("PUT", "/v1/kv/a", X, Content_Encoding="gzip")),
@@ -238,7 +240,7 @@ CAUSES = [
         send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\nExpect: tea\r\n\r\n"),
     ),
     Cause(431, "headers-too-large", "headers above their limits", send(GET_A + b"A: a\r\n" * 200 + b"\r\n")),
-    Cause(500, "internal-error", "a bug", patched("now", None, after(MADE, ask("GET", "/v1/kv/cause")))),
+    Cause(500, "internal-error", "a bug", after(MADE, patched("replica", None, ask("GET", "/v1/kv/cause")))),
     Cause(
         503, "not-ready", "a node that starts or stops", patched("_is_stopping", True, ask("GET", "/readyz"))
     ),

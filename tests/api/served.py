@@ -56,10 +56,14 @@ class Served:
         body: bytes | Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send the target exactly as given."""
+        """Send the target exactly as given; head and body in one piece, as most clients do."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         try:
+            connection.connect()
+            is_whole = body is None or isinstance(body, bytes)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_whole)
             connection.request(method, target, body=body, headers=headers or {})
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, False)
             answer = connection.getresponse()
             lowered = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, lowered, answer.read())

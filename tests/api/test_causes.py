@@ -18,7 +18,7 @@ PAGE = read("docs/HTTP.md")
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(short_or_long: None) -> Iterator[Served]:
     with serving(memory_node(allow_faults=True)) as served:
         yield served
 

@@ -15,7 +15,7 @@ KINDS = ["kv", "mv"]
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(short_or_long: None) -> Iterator[Served]:
     with serving(memory_node()) as served:
         for kind in KINDS:
             for name in NAMES:

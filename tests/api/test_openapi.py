@@ -2,6 +2,8 @@
 
 from typing import cast
 
+import pytest
+
 from kvgossip.api import listing, openapi, router
 from tests.api.fuzzing import fuzz
 from tests.api.served import Served, memory_node, serving
@@ -9,6 +11,11 @@ from tests.api.served import Served, memory_node, serving
 RNG_SEED = 1
 EXAMPLES = 8
 """Of each operation, once as documented and once broken: some 250 requests. ``make fuzz-http`` makes more."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_or_long() -> None:
+    """Once is enough: it takes long, and nearly all that it draws takes the long path anyway."""
 
 
 def test_requests_drawn_from_the_document_are_answered_as_it_says() -> None:

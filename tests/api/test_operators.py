@@ -12,7 +12,7 @@ PEER = "127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(short_or_long: None) -> Iterator[Served]:
     with serving(memory_node(allow_faults=True)) as served:
         yield served
 

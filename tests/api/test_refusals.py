@@ -9,6 +9,7 @@ from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Condition, Refusal, Refused, Result
+from kvgossip.runtime.engine import Tell
 from tests.api.served import Served, memory_node, serving
 
 EXPECTED = {
@@ -25,7 +26,7 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(short_or_long: None) -> Iterator[Served]:
     with serving(memory_node()) as served:
         yield served
 
@@ -36,10 +37,13 @@ def test_every_refusal_has_its_problem(
 ) -> None:
     context = VersionVector((Dot(ReplicaId(1), 1),))
 
-    async def refuse(key: Key, *seen: Value | VersionVector | None, condition: Condition) -> Result:
+    def refuse_put(key: Key, value: Value, tell: Tell, *more: object) -> None:
+        tell(Refused(reason, "why it was", context))
+
+    async def refuse(key: Key, seen: VersionVector | None, condition: Condition) -> Result:
         return Refused(reason, "why it was", context)
 
-    monkeypatch.setattr(served.node, "put", refuse)
+    monkeypatch.setattr(served.node, "begin_put", refuse_put)
     monkeypatch.setattr(served.node, "delete", refuse)
     for method in ("PUT", "DELETE"):
         answer = served.call(method, "/v1/mv/refused", b"x")

@@ -5,35 +5,35 @@ import time
 
 import pytest
 
-from kvgossip.api import server
+from kvgossip.api import connection
 from kvgossip.api.body import BODY_TIMEOUT_S
 from tests.api.served import Served, memory_node, read_to_end, serving
 
 
 def test_a_half_sent_request_has_at_most_15_seconds() -> None:
-    assert server.HEAD_TIMEOUT_S <= 15
-    assert BODY_TIMEOUT_S + server.LINGER_S <= 15
+    assert connection.HEAD_TIMEOUT_S <= 15
+    assert BODY_TIMEOUT_S + connection.LINGER_S <= 15
 
 
 @pytest.mark.parametrize(
     "part", [b"", b"G", b"GET /v1/kv/a HTTP/1.1\r\nHost: n\r\n", b"GET /livez HTTP/1.1\r\nHo"]
 )
 def test_half_sent_headers_are_closed(served: Served, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
     assert served.send_raw(part) == b""
 
 
 def test_half_sent_headers_behind_a_whole_request_are_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
     answer = served.send_raw(b"GET /livez HTTP/1.1\r\nHost: n\r\n\r\nGET /livez HT")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"ok\n")
 
 
 def test_a_trickle_does_not_extend_the_deadline(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.3)
     started_s = time.monotonic()
     with socket.create_connection(("127.0.0.1", served.port), timeout=0.05) as raw:
         raw.sendall(b"GET /livez HTTP/1.1\r\n")
@@ -62,7 +62,7 @@ def test_many_requests_share_a_connection_in_order(served: Served) -> None:
 
 def test_a_target_over_the_limit_is_414(served: Served) -> None:
     answer = served.send_raw(
-        b"GET /v1/kv/" + b"a" * server.TARGET_BYTES_MAX + b" HTTP/1.1\r\nHost: n\r\n\r\n"
+        b"GET /v1/kv/" + b"a" * connection.TARGET_BYTES_MAX + b" HTTP/1.1\r\nHost: n\r\n\r\n"
     )
     assert b" 414 " in answer.split(b"\r\n")[0]
     assert b"/problems/target-too-long" in answer
@@ -71,10 +71,10 @@ def test_a_target_over_the_limit_is_414(served: Served) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        b"A: " + b"a" * (server.HEADER_BYTES_MAX + 1),
+        b"A: " + b"a" * (connection.HEADER_BYTES_MAX + 1),
         b"A: a\r\n" * 200,
         b"\r\n".join(b"A%d: " % i + b"a" * 60_000 for i in range(3)),
-        b"a" * server.HEADER_BYTES_MAX + b": a",
+        b"a" * connection.HEADER_BYTES_MAX + b": a",
     ],
 )
 def test_headers_over_the_limit_are_431(served: Served, headers: bytes) -> None:
@@ -106,7 +106,7 @@ def test_tunnels_and_upgrades_are_not_opened(served: Served) -> None:
 
 
 def test_connections_over_the_limit_are_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
     with serving(memory_node()) as served:
         held = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(3)]
         for raw in held:  # an answer shows that the connection is counted
@@ -124,7 +124,7 @@ def test_connections_over_the_limit_are_503(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.3)
     with serving(memory_node()) as served:
         served.put("/v1/kv/big", b"x" * (1 << 20))
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
@@ -153,7 +153,7 @@ def test_a_bug_in_a_handler_is_a_problem_document(monkeypatch: pytest.MonkeyPatc
     node = memory_node()
     with serving(node) as served:
         served.put("/v1/kv/a", b"x")
-        monkeypatch.setattr(node, "now", None)
+        monkeypatch.setattr(node.replica, "read", None)
         answer = served.get("/v1/kv/a")
         assert (answer.status, answer.problem) == (500, "internal-error")
         assert served.get("/livez").status == 200

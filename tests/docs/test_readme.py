@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kvgossip import config
-from kvgossip.api import body, server
+from kvgossip.api import body, connection
 from kvgossip.api.problem import Problem
 from kvgossip.cli.configuration import commands_of
 from kvgossip.cli.exit_code import ExitCode
@@ -112,15 +112,16 @@ LIMITS = {
     "content type": f"{config.CONTENT_TYPE_BYTES_MAX} characters, `type/subtype`",
     "siblings of an `mv` key, after a local write": f"{config.SIBLINGS_MAX}",
     "an `mv` entry, after a local write": f"{config.ENTRY_BYTES_MAX >> 20} MiB",
-    "request target": f"{server.TARGET_BYTES_MAX >> 10} KiB",
+    "request target": f"{connection.TARGET_BYTES_MAX >> 10} KiB",
     "one header; all together; how many": (
-        f"{server.HEADER_BYTES_MAX >> 10} KiB; {server.HEAD_BYTES_MAX >> 10} KiB; {server.HEADERS_MAX}"
+        f"{connection.HEADER_BYTES_MAX >> 10} KiB; {connection.HEAD_BYTES_MAX >> 10} KiB;"
+        f" {connection.HEADERS_MAX}"
     ),
-    "headers complete": f"within {server.HEAD_TIMEOUT_S:.0f} s",
+    "headers complete": f"within {connection.HEAD_TIMEOUT_S:.0f} s",
     "a pause in a body; its mean rate": (
         f"{body.BODY_TIMEOUT_S:.0f} s; {body.BODY_BYTES_PER_S_MIN >> 10} KiB a second"
     ),
-    "connections": f"{server.CONNECTIONS_MAX:,}",
+    "connections": f"{connection.CONNECTIONS_MAX:,}",
     "bytes that wait for the disk": f"{config.Tuning().staged_bytes_max >> 20} MiB",
     "free space on the disk": f"{rocks_open.RESERVE_BYTES >> 20} MiB and twice the batch",
 }
