@@ -1,3 +1,11 @@
-from tests.api.conftest import served
+from collections.abc import Iterator
 
-__all__ = ["served"]
+import pytest
+
+from tests.api.served import Served, memory_node, serving
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(memory_node()) as served:
+        yield served
