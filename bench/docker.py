@@ -62,15 +62,7 @@ def measure(image: str, keys: int, cut_s: float) -> Figures:
 
 def _start(cluster: Cluster, size: int) -> dict[str, Api]:
     """Every node by the name that ``partition.sh`` has for it, once all of them are one cluster."""
-    names = list(NODES[:size])
-    if size > len(NODES):
-        cluster.scale(size - len(NODES))
-        names += [f"node.{number}" for number in range(1, size - len(NODES) + 1)]
-    else:
-        cluster.up(*names)
-    apis = dict(
-        zip(names, [*(cluster.api(name) for name in NODES[:size]), *cluster.extra_apis()], strict=True)
-    )
+    apis = cluster.up_count(size)
     wait_until(lambda: is_whole(list(apis.values())), f"{size} nodes are one cluster")
     return apis
 

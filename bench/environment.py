@@ -16,6 +16,8 @@ LIBRARIES = ("aiohttp", "msgpack", "rocksdict", "sortedcontainers", "uvloop", "x
 RESULTS = Path(__file__).parent / "results"
 
 Figures = dict[str, float]
+Series = dict[str, list[list[float]]]
+"""Curves by name, each a list of points."""
 
 
 def environment() -> dict[str, object]:
@@ -32,7 +34,13 @@ def environment() -> dict[str, object]:
     }
 
 
-def write_result(name: str, parameters: dict[str, object], runs: Sequence[Figures], targets: Figures) -> None:
+def write_result(
+    name: str,
+    parameters: dict[str, object],
+    runs: Sequence[Figures],
+    targets: Figures,
+    series: Series | None = None,
+) -> None:
     """Print and keep ``bench/results/NAME.json``: every run, the median of each figure, and its target."""
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     result = {
@@ -43,6 +51,7 @@ def write_result(name: str, parameters: dict[str, object], runs: Sequence[Figure
         "runs": list(runs),
         "median": medians,
         "target_max": targets,
+        **({"series": series} if series else {}),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")

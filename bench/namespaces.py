@@ -19,6 +19,7 @@ class Network:
         self._subnet = f"10.203.{mark % 250}"
         self._names = [f"kvg{mark}n{number}" for number in range(1, len(nodes) + 1)]
         self._bridge = f"kvg{mark}br"
+        self._with_rules: set[str] = set()
         moved = {}
         for number, node in enumerate(nodes, start=1):
             for address in (node.api, node.peer):
@@ -49,21 +50,28 @@ class Network:
     def cut(self, side: list[int]) -> None:
         """Drop all packets between the nodes of ``side``, counted from 1, and the others, both ways."""
         for number in side:
+            name = self._names[number - 1]
+            self._with_rules.add(name)
             for other in range(1, len(self._names) + 1):
                 if other not in side:
-                    address, name = self._address(other), self._names[number - 1]
+                    address = self._address(other)
                     _run(f"ip netns exec {name} iptables -A INPUT -s {address} -j DROP")
                     _run(f"ip netns exec {name} iptables -A OUTPUT -d {address} -j DROP")
 
-    def heal(self) -> int:
-        """Take all rules out. Returns how many packets they have dropped."""
+    def dropped_packets(self) -> int:
+        """How many the rules that stand now have dropped."""
         dropped = 0
-        for name in self._names:
+        for name in sorted(self._with_rules):
             for chain in ("INPUT", "OUTPUT"):
                 listed = _run(f"ip netns exec {name} iptables -L {chain} -v -n -x")
                 dropped += sum(int(line.split()[0]) for line in listed.splitlines() if "DROP" in line)
-            _run(f"ip netns exec {name} iptables -F")
         return dropped
+
+    def heal(self) -> None:
+        """Take all rules out, one node after the other."""
+        for name in sorted(self._with_rules):
+            _run(f"ip netns exec {name} iptables -F")
+        self._with_rules.clear()
 
     def sent_bytes(self) -> list[int]:
         """What each node has sent so far: frames of the Ethernet, so all headers and all of TCP's own."""

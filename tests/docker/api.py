@@ -30,6 +30,10 @@ class Api:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
     def request(
         self, method: str, target: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:

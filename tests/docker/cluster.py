@@ -46,9 +46,12 @@ def is_whole(apis: Sequence[Api]) -> bool:
 class Cluster:
     """Five nodes, ``n1`` to ``n5``, and as many of the service ``node`` as are asked for."""
 
-    def __init__(self, image: str = IMAGE, *, secret_file: Path | None = None) -> None:
+    def __init__(
+        self, image: str = IMAGE, *, secret_file: Path | None = None, override: Path | None = None
+    ) -> None:
+        """``override``: one more file for Compose, which goes on top."""
         number = os.getpid()
-        self._files = ["compose.yaml"]
+        self._files = ["compose.yaml", *([] if override is None else [str(override)])]
         self.project = f"{PROJECT_PREFIX}{number}"
         self._ports = dict(zip(NODES, _free_ports(len(NODES)), strict=True))
         self.environment = {
@@ -75,6 +78,17 @@ class Cluster:
     def up(self, *services: str) -> None:
         """The five, or those named. Returns when their containers run, not when they answer."""
         self.compose("up", "-d", "--no-build", "--no-recreate", *services)
+
+    def up_count(self, count: int) -> dict[str, Api]:
+        """The first so many of the five and of ``node``, by the names that ``partition.sh`` has."""
+        named, extra = list(NODES[:count]), max(0, count - len(NODES))
+        if extra:
+            self.scale(extra)
+        else:
+            self.up(*named)
+        names = [*named, *(f"node.{number}" for number in range(1, extra + 1))]
+        apis = [*(self.api(name) for name in named), *(self.extra_apis() if extra else ())]
+        return dict(zip(names, apis, strict=True))
 
     def scale(self, count: int) -> None:
         """So many nodes of the service ``node``, beside the five."""
