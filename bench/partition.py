@@ -29,6 +29,7 @@ from kvgossip.model.dot import Dot
 TARGETS = {"converged_s": 3.0, "payload_ratio": 2.0, "client_errors": 0.0}
 RATE_HZ_MAX = 1_000.0
 READS_HZ = 100.0
+READ_TURN_S = 0.25
 CONNECTIONS_A_NODE = 8
 CONVERGE_TIMEOUT_S = 300.0
 POLL_S = 0.02
@@ -125,6 +126,7 @@ class _Run:
         self._clients = Clients()
         self._traffic: list[tuple[float, float]] = []
         """(monotonic seconds, payload bytes a node sent so far)"""
+        self._is_over = False
 
     async def run(self) -> tuple[Figures, Series]:
         bed, setting, rng = self._bed, self._setting, self._rng
@@ -149,9 +151,8 @@ class _Run:
         await healing
         members_at_s = await members
         await asyncio.sleep(AFTER_S)  # the traces are flushed every second
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        self._is_over = True
+        await asyncio.gather(*background)
         joined = self._differences.joined()
         wrong = await asyncio.gather(
             *[asyncio.to_thread(differences.count_wrong, api, joined) for api in bed.apis]
@@ -213,7 +214,8 @@ class _Run:
                 if answer.status not in (200, 404):
                     self._clients.errors[str(answer.status)] += 1
 
-            await at_rate(READS_HZ, 1e6, read)
+            while not self._is_over:
+                await at_rate(READS_HZ, READ_TURN_S, read)
 
     # -- what the nodes say
 
@@ -263,7 +265,7 @@ class _Run:
             ]
 
     async def _sample(self) -> None:
-        while True:
+        while not self._is_over:
             sent = [
                 count
                 for node in await self._messages()

@@ -1,8 +1,9 @@
 """Ranges of key hashes, and how two nodes describe theirs to each other.
 
 A range is all hashes with given first bits. It is described in one of two ways: by the fingerprints of its
-children, or, where that is no dearer or saves a round, by its rows. Both are truncated to 64 bits and blinded
-by the salt of the exchange: a false match costs one period, because the next exchange has another salt.
+children, or, where that is no dearer or saves a round, by its rows. Fingerprints
+and digests are truncated to 32 bits and blinded by the salt of the exchange: a false match costs one period,
+because the next exchange has another salt. Only equal roots, of 128 bits, end it for good.
 
 The levels are at 0, 8, 12, 16, … bits: with a fan-out of 16 a difference is found in fewer messages than with
 one of 4, for about the same bytes (``docs/adr/0005``; figures by ``python -m bench exchange``).
@@ -16,7 +17,8 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from kvgossip.errors import RemoteError
 from kvgossip.model.encoding import peek_stamp
-from kvgossip.store.base import HASH_MAX, HashRow, Store
+from kvgossip.model.stamp import stamp_ms
+from kvgossip.store.base import HashRow, Store
 from kvgossip.store.merkle import Fingerprint
 from kvgossip.wire.messages import RangeChildren, RangeRows
 
@@ -27,14 +29,16 @@ TIED_ROWS_MAX = 4_096
 """A single hash cannot be split: all keys that share it are listed, up to this many."""
 
 _SUM_AND_COUNT = struct.Struct(">16sQ")
-_ROW = struct.Struct(">QQQ")
 _RANGE = struct.Struct(">QB")
+_PRINT_BYTES = 4
+_DIGEST_BITS = 32
+_MS_BITS = 48
+_DIGEST_AND_MS_BYTES = (_DIGEST_BITS + _MS_BITS) // 8
 
-ROWS_AS_CHEAP_AS_CHILDREN = 8 * (1 << STEP_BITS) // _ROW.size
-
+ROWS_AS_CHEAP_AS_CHILDREN = _PRINT_BYTES * (1 << STEP_BITS) // (_DIGEST_AND_MS_BYTES + 7)
 
 Listed = dict[int, dict[int, int]]
-"""Rows as they are listed: at each hash the salted digests, each with its stamp (0 if it does not tell)."""
+"""Rows as they are listed: at each hash the salted digests, each with its milliseconds (0: it has none)."""
 
 
 class Range(NamedTuple):
@@ -110,7 +114,7 @@ class RangeView:
         return self._store.fingerprint(r.prefix, r.bits).row_count
 
     def children(self, r: Range) -> bytes:
-        """The packed fingerprints of the children of a range, 8 bytes each."""
+        """The packed fingerprints of the children of a range, 4 bytes each."""
         return b"".join(self._blind(f) for f in self._store.children(r.prefix, r.bits, r.child_bits))
 
     def rows(self, r: Range) -> list[HashRow]:
@@ -119,15 +123,15 @@ class RangeView:
         return self._store.scan_hashes(r.first, r.last, rows_max=rows_max)
 
     def row_digest(self, row: HashRow) -> int:
-        """64 bits for a digest of 128."""
-        digest: int = xxh3_64_intdigest(row.digest.to_bytes(16, "big"), self._salt)
+        """32 bits for a digest of 128."""
+        digest: int = xxh3_64_intdigest(row.digest.to_bytes(16, "big"), self._salt) >> (64 - _DIGEST_BITS)
         return digest
 
     def listed(self, rows: list[HashRow]) -> Listed:
         """Rows as the other side would list them."""
         listed: Listed = {}
         for row in rows:
-            listed.setdefault(row.hash, {})[self.row_digest(row)] = self._stamp_of(row)
+            listed.setdefault(row.hash, {})[self.row_digest(row)] = self._ms_of(row)
         return listed
 
     def describe(self, ranges: Sequence[Range]) -> tuple[tuple[RangeChildren, ...], tuple[RangeRows, ...]]:
@@ -151,44 +155,60 @@ class RangeView:
 
     def differing_children(self, r: Range, theirs: bytes) -> list[tuple[Range, bool]]:
         """Each child that differs from ``theirs``, and whether theirs is empty. Raises ``RemoteError``."""
-        if r.bits == HASH_BITS or len(theirs) != 8 * r.child_count:
-            raise RemoteError(f"a range of {r.bits} bits has not {len(theirs) // 8} children")
+        if r.bits == HASH_BITS or len(theirs) != _PRINT_BYTES * r.child_count:
+            raise RemoteError(f"a range of {r.bits} bits has not {len(theirs) // _PRINT_BYTES} children")
         mine = self.children(r)
         return [
-            (r.child(at // 8), theirs[at : at + 8] == self.empty)
-            for at in range(0, len(mine), 8)
-            if mine[at : at + 8] != theirs[at : at + 8]
+            (r.child(at // _PRINT_BYTES), theirs[at : at + _PRINT_BYTES] == self.empty)
+            for at in range(0, len(mine), _PRINT_BYTES)
+            if mine[at : at + _PRINT_BYTES] != theirs[at : at + _PRINT_BYTES]
         ]
 
     def _pack_rows(self, r: Range) -> bytes:
+        length, first = _row_bytes(r), r.first
         return b"".join(
-            _ROW.pack(row.hash, self.row_digest(row), self._stamp_of(row)) for row in self.rows(r)
+            (
+                (row.hash - first) << (_DIGEST_BITS + _MS_BITS)
+                | self.row_digest(row) << _MS_BITS
+                | self._ms_of(row)
+            ).to_bytes(length, "big")
+            for row in self.rows(r)
         )
 
-    def _stamp_of(self, row: HashRow) -> int:
+    def _ms_of(self, row: HashRow) -> int:
         data = self._store.get(row.key)
-        return 0 if data is None else peek_stamp(row.key, data)
+        return 0 if data is None else stamp_ms(peek_stamp(row.key, data))
 
     def _blind(self, fingerprint: Fingerprint) -> bytes:
         packed = _SUM_AND_COUNT.pack(fingerprint.sum.to_bytes(16, "big"), fingerprint.row_count)
         blinded: bytes = xxh3_64_digest(packed, self._salt)
-        return blinded
+        return blinded[:_PRINT_BYTES]
 
 
 def unpack_rows(r: Range, packed: bytes) -> Listed:
-    """The rows that a peer listed. Raises ``RemoteError`` for a hash outside the range."""
+    """The rows that a peer listed. Raises ``RemoteError``."""
+    length, first = _row_bytes(r), r.first
+    if len(packed) % length:
+        raise RemoteError(f"a list of {len(packed)} bytes is no list of rows of {length} bytes")
     rows: Listed = {}
-    for hashed, digest, stamp in _ROW.iter_unpack(packed):
-        if not r.first <= hashed <= r.last <= HASH_MAX:
+    for at in range(0, len(packed), length):
+        row = int.from_bytes(packed[at : at + length], "big")
+        hashed = first + (row >> (_DIGEST_BITS + _MS_BITS))
+        if hashed > r.last:
             raise RemoteError("a listed row lies outside its range")
-        rows.setdefault(hashed, {})[digest] = stamp
+        rows.setdefault(hashed, {})[row >> _MS_BITS & (1 << _DIGEST_BITS) - 1] = row & (1 << _MS_BITS) - 1
     return rows
 
 
-def is_later(these: dict[int, int], those: dict[int, int]) -> bool:
-    """True if the one row of ``these`` at a hash supersedes the one of ``those``, as far as stamps tell.
+def _row_bytes(r: Range) -> int:
+    """Of a listed row: of its hash, only the bytes that the range leaves open."""
+    return (HASH_BITS - r.bits + 7) // 8 + _DIGEST_AND_MS_BYTES
 
-    Of two keys with one hash the stamps tell nothing: then one side has the other's row too by the next
+
+def is_later(these: dict[int, int], those: dict[int, int]) -> bool:
+    """True if the one row of ``these`` at a hash supersedes the one of ``those``, by the milliseconds.
+
+    Of two keys with one hash they tell nothing: then one side has the other's row too by the next
     exchange, and more than one row is never judged here.
     """
     if len(these) != 1 or len(those) != 1:

@@ -258,10 +258,11 @@ _bits = _uint(64)
 _wall_ms = _uint(STAMP_MS_MAX)
 _replica = _u64
 _any_blob = _blob(FRAME_BYTES_MAX)
-_fingerprints = _blob(FRAME_BYTES_MAX, multiple=8)
+_fingerprints = _blob(FRAME_BYTES_MAX, multiple=4)
+_hashes = _blob(FRAME_BYTES_MAX, multiple=8)
 _pairs = _blob(FRAME_BYTES_MAX, multiple=16)
 _ranges = _blob(FRAME_BYTES_MAX, multiple=9)
-_listed = _blob(FRAME_BYTES_MAX, multiple=24)
+_listed = _blob(FRAME_BYTES_MAX)
 _position = _blob(KEY_BYTES_MAX + 1)
 
 _dot = _record(Dot, (_replica, _u64))
@@ -451,7 +452,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
             x.wanted,
             x.undescribed,
         ),
-        (_u64, _u64, _children, _rows, _entries, _offers, _fingerprints, _ranges),
+        (_u64, _u64, _children, _rows, _entries, _offers, _hashes, _ranges),
     ),
     (44, m.Fetch, lambda x: (x.session, x.sequence, x.ranges, x.after), (_u64, _u64, _pairs, _position)),
     (

@@ -231,7 +231,7 @@ class ExchangeOpened:
 
 @dataclass(frozen=True, slots=True)
 class RangeChildren:
-    """The 64-bit fingerprints of the ranges one level below a range."""
+    """The 32-bit fingerprints of the ranges one level below a range."""
 
     prefix: int
     bits: int
@@ -240,9 +240,11 @@ class RangeChildren:
 
 @dataclass(frozen=True, slots=True)
 class RangeRows:
-    """All rows of a range: hash, 64-bit salted digest and stamp of each, 24 bytes together.
+    """All rows of a range, each as one number, of 16 bytes where the range has 16 bits.
 
-    The stamp says who has the later entry; it is 0 where a merge needs both.
+    From the top: the bits of the hash behind those of the range, in whole bytes; 32 bits of the salted
+    digest; 48 bits of the stamp, its milliseconds. They say who has the later entry; 0 where a merge needs
+    both.
     """
 
     prefix: int

@@ -66,17 +66,17 @@ def test_a_small_range_is_listed_and_a_large_one_is_split() -> None:
     side = filled(300)
     [by_children], listed = view(side).describe([WHOLE])
     assert listed == ()
-    assert len(by_children.fingerprints) == 8 * 256
+    assert len(by_children.fingerprints) == 4 * 256
     split, [by_rows] = view(side, rows_listed_max=300).describe([WHOLE])
     assert split == ()
-    assert len(by_rows.rows) == 24 * 300
+    assert len(by_rows.rows) == 18 * 300
     assert len(unpack_rows(WHOLE, by_rows.rows)) == 300
 
 
 def test_where_a_further_round_follows_anyway_only_the_smallest_ranges_are_listed() -> None:
     side = Side(1, hash_key=lambda key: (key[1] - ord("a") << 56) + (true_hash(key) >> 8))
     side.put_many(
-        [*(f"a{i}" for i in range(17)), *(f"b{i}" for i in range(16)), *(f"c{i}" for i in range(5))]
+        [*(f"a{i}" for i in range(17)), *(f"b{i}" for i in range(16)), *(f"c{i}" for i in range(3))]
     )
     large, middle, small = Range(0, 8), Range(1, 8), Range(2, 8)
 
@@ -85,14 +85,14 @@ def test_where_a_further_round_follows_anyway_only_the_smallest_ranges_are_liste
 
     assert listed(middle, small) == [1, 2]
     assert listed(large, middle, small) == [2]
-    assert ROWS_AS_CHEAP_AS_CHILDREN == 5
+    assert ROWS_AS_CHEAP_AS_CHILDREN == 3
 
 
 def test_keys_that_share_a_hash_are_listed_however_many() -> None:
     side = Side(1, hash_key=lambda key: 5)
     side.put_many(f"k{i}" for i in range(40))
     _, [described] = view(side).describe([Range(5, 64)])
-    assert len(described.rows) == 24 * 40
+    assert len(described.rows) == 10 * 40
     assert TIED_ROWS_MAX > 40
 
 
@@ -125,4 +125,18 @@ def test_another_salt_gives_other_fingerprints_so_a_false_match_does_not_last() 
 
 def test_a_row_outside_its_range_is_refused() -> None:
     with pytest.raises(RemoteError, match="outside"):
-        unpack_rows(Range(1, 8), bytes(24))
+        unpack_rows(Range(1, 12), b"\xff" * 17)
+
+
+@pytest.mark.parametrize("bits", [0, 8, 12, 16, 60, 64])
+def test_a_list_of_rows_is_unpacked_as_what_it_was_packed_from(bits: int) -> None:
+    side = Side(1, hash_key=lambda key: true_hash(key) >> bits)
+    side.put_many(f"k{i}" for i in range(5))
+    r, viewed = Range(0, bits), view(side)
+    _, [described] = viewed.describe([r])
+    assert unpack_rows(r, described.rows) == viewed.listed(viewed.rows(r))
+
+
+def test_a_list_that_ends_within_a_row_is_refused() -> None:
+    with pytest.raises(RemoteError, match="rows of 16 bytes"):
+        unpack_rows(Range(1, 16), bytes(33))

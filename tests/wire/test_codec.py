@@ -256,7 +256,6 @@ WRONG_FIELDS: list[tuple[str, list[Any]]] = [
     ("an offset beyond any entry", [30, KEY, bytes(16), 1 << 40]),
     ("fingerprints of 7 bytes", [41, 1, bytes(16), 1, bytes(16), bytes(7)]),
     ("a range of 65 bits", [42, 1, 1, [(0, 65, b"")], []]),
-    ("rows of 8 bytes", [42, 1, 1, [], [(0, 8, bytes(8))]]),
     ("ranges of 8 bytes", [44, 1, 1, bytes(8), b""]),
     ("a position longer than a key", [44, 1, 1, b"", bytes(KEY_BYTES_MAX + 2)]),
     ("an entry without data", [20, 1, [(KEY,)], []]),
