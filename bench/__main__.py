@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("crash", "docker", "exchange", "join", "lag", "members", "memory", "partition", "starts")
+NAMES = ("crash", "docker", "exchange", "join", "lag", "members", "memory", "partition", "report", "starts")
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ def write_result(
     series: Series | None = None,
 ) -> None:
     """Print and keep ``bench/results/NAME.json``: every run, the median of each figure, and its target."""
-    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    medians = {key: statistics.median(run.get(key, 0.0) for run in runs) for key in runs[0]}
     result = {
         "name": name,
         "command": f"python -m bench {' '.join(sys.argv[1:])}",
@@ -58,6 +58,24 @@ def write_result(
     for key, median in medians.items():
         target = f"  (at most {targets[key]:g})" if key in targets else ""
         print(f"{name}: {key} = {median:.6g}{target}")
+
+
+def write_points(name: str, points: Sequence[tuple[dict[str, object], Sequence[Figures]]]) -> None:
+    """A sweep: for each setting, the median of each figure over its runs, kept like a result."""
+    result = {
+        "name": name,
+        "command": f"python -m bench {' '.join(sys.argv[1:])}",
+        "environment": environment(),
+        "points": [
+            {
+                "parameters": parameters,
+                "runs": len(runs),
+                "median": {key: statistics.median(run.get(key, 0.0) for run in runs) for key in runs[0]},
+            }
+            for parameters, runs in points
+        ],
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 def percentile(values: Sequence[float], share: float) -> float:

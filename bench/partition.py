@@ -14,14 +14,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import differences
 from bench.differences import Differences, Operation
-from bench.environment import Figures, Series, percentile, write_result
+from bench.environment import Figures, Series, percentile, write_points, write_result
 from bench.http_load import Connection, at_rate, connections, load_keys
 from bench.testbed import MODES, Testbed, start_testbed
 from kvgossip.model.dot import Dot
@@ -36,6 +37,14 @@ POLL_S = 0.02
 SAMPLE_S = 0.5
 AFTER_S = 2.0
 RESIDUE_POINTS = 60
+
+SWEEPS: dict[str, list[dict[str, Any]]] = {
+    "nodes": [{"nodes": nodes} for nodes in (3, 5, 9, 15)],
+    "divergence": [{"divergence": share} for share in (0.001, 0.01, 0.1, 0.3, 1.0)],
+    "keys": [{"keys": keys, "divergence": 1_000 / keys} for keys in (1_000, 10_000, 100_000, 1_000_000)],
+    "rumors": [{"has_rumors": has_rumors} for has_rumors in (True, False)],
+}
+"""What each sweep changes in the setting. Over the keys, 1,000 of them differ each time."""
 
 Claim = Callable[[], Awaitable[bool]]
 Messages = list[dict[tuple[str, str], float]]
@@ -72,6 +81,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--partition", type=float, default=10.0, help="seconds; longer if the writes need it")
     parser.add_argument("--without-rumors", action="store_true", help="anti-entropy alone")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--sweep", choices=SWEEPS, help="several settings instead of one")
     parser.add_argument("--name", default="partition", help="of the result")
     options = parser.parse_args(arguments)
     setting = Setting(
@@ -82,8 +92,12 @@ def main(arguments: list[str]) -> None:
         options.partition,
         not options.without_rumors,
     )
-    runs, series = measure_runs(setting, options.runs)
-    write_result(options.name, vars_of(setting), runs, TARGETS, series)
+    if options.sweep:
+        swept = [replace(setting, **changes) for changes in SWEEPS[options.sweep]]
+        write_points(options.name, [(vars_of(each), measure_runs(each, options.runs)[0]) for each in swept])
+    else:
+        runs, series = measure_runs(setting, options.runs)
+        write_result(options.name, vars_of(setting), runs, TARGETS, series)
 
 
 def measure_runs(setting: Setting, count: int) -> tuple[list[Figures], Series]:
