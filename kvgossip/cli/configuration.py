@@ -294,7 +294,8 @@ def _all_settings(parser: argparse.ArgumentParser) -> Iterator[Setting]:
 def _suggest(name: str, known: set[str]) -> str:
     from difflib import get_close_matches
 
-    last = {other.rpartition(".")[2]: other for other in sorted(known, reverse=True)}
+    outermost_last = sorted(known, key=lambda other: (other.count("."), other), reverse=True)
+    last = {other.rpartition(".")[2]: other for other in outermost_last}
     found = get_close_matches(name, sorted(known), n=1)
     near = get_close_matches(name.rpartition(".")[2], last, n=1)  # the right word in the wrong table
     close = [last[near[0]]] if near and not found else found

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from kvgossip.cli import experiments
 from kvgossip.cli.arguments import Commands
 from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
@@ -49,6 +50,7 @@ def add_command(commands: Commands) -> None:
     mutants.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
     mutants.add_argument("--out", default=OUT, metavar="FILE", help=f"where the table goes ({OUT})")
     mutants.set_defaults(run=run_mutants)
+    experiments.add_actions(actions)
 
 
 def run_check(arguments: argparse.Namespace) -> ExitCode:

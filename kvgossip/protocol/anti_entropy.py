@@ -62,9 +62,10 @@ class AntiEntropy:
         self._far = tuple(far)
         if self.current is not None and self.current.peer not in targets:
             self.current.break_off()
-        for address in [a for a in self._wanted if a not in set(targets)]:
+        present = set(targets)
+        for address in [a for a in self._wanted if a not in present]:
             del self._wanted[address]
-        for address in [a for a in self._put_off if a not in set(targets)]:
+        for address in [a for a in self._put_off if a not in present]:
             del self._put_off[address]
 
     def want(self, peer: Address, now_ms: int) -> None:

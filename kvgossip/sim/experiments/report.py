@@ -1,0 +1,58 @@
+"""docs/EXPERIMENTS.md, made of the results and of nothing else.
+
+Each section is a function of its results: what was asked, the tables, and what follows. Numbers in the text
+are computed, so the page says what the JSON says. A section whose results are not there is left out.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kvgossip.sim.experiments import files
+from kvgossip.sim.experiments.report_demers import demers_section
+from kvgossip.sim.experiments.report_spread import claims_section, spread_section, whole_section
+from kvgossip.sim.experiments.result import Result
+
+Results = dict[str, Result]
+
+
+def read_all(folder: str) -> Results:
+    return {path.stem: files.read(folder, path.stem) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def page(results: Results, pictures: str) -> str:
+    """``pictures``: the folder of the plots, as the page sees it."""
+    parts = [HEAD]
+    for names, section in SECTIONS:
+        found = [results[name] for name in names if name in results]
+        if len(found) == len(names):
+            parts.append(section(*found))
+            parts += [f"![{name}]({pictures}/{name}.png)\n" for name in names]
+            parts.append(_made_by(found))
+    return "\n".join(parts)
+
+
+HEAD = """# Experiments
+
+What gossip does among many nodes, in simulated time. This page is made by `kvgossip sim report` from
+the JSON in [experiments](experiments), and each section names the commands that made that. Figures are
+means over the seeds; in brackets is the band that nine of ten seeds are in, which the plots show as a
+shade. *Residue*, *traffic* (updates sent, by node), *t_avg* and *t_last* are Demers' measures. Times
+are virtual: rounds, or milliseconds of the simulated network. Nothing here was measured on real
+processes; that is [BENCHMARKS.md](BENCHMARKS.md).
+"""
+
+
+def _made_by(found: Sequence[Result]) -> str:
+    return "".join(
+        f"`{result.command}`: {result.date}, {result.took_s:,.0f} s, {result.made_with}.\n\n"
+        for result in found
+    )
+
+
+SECTIONS: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
+    (("spread-fanout-2", "spread-fanout-4"), spread_section),
+    (("whole-fanout-2", "spread-fanout-2"), whole_section),
+    (("spread-fanout-2", "spread-fanout-4"), claims_section),
+    (("demers",), demers_section),
+)
+"""The results that a section needs, and who writes it."""
