@@ -58,6 +58,7 @@ _COUNTERS = {
     "probes_failed": "Probes that neither the member nor anybody asked in its place answered.",
     "suspicions": "Times that a member became suspect here.",
     "suspicions_refuted": "Claims of this node being gone that it refuted.",
+    "members_refused": "Records of strangers for which the member table had no room.",
     "stamps_ahead": "Stamps from elsewhere that were further ahead than the drift limit.",
     "stamps_given_up": "Times that this node gave up a stamp mark from beyond the drift limit.",
     "recounts": "Whole comparisons of the tree with the rows.",

@@ -9,6 +9,7 @@ paper where it lets *down* outrank every incarnation: see ADR 0019. Both can tra
 times, in any order.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -27,6 +28,9 @@ TROUBLES_MAX = 8
 TROUBLE_CHARS_MAX = 32
 TEXT_BYTES_MAX = 3 << 10
 """Of all texts of a member together: a record must fit half a message, or it would never be told."""
+TROUBLES_BYTES = TROUBLES_MAX * TROUBLE_CHARS_MAX
+"""Of these, kept free for troubles: a node whose tags left no room for them would tell, on the day that it is
+in trouble, a record that all others refuse."""
 VERSION_MAX = (1 << 48) - 1
 INCARNATION_MAX = (1 << 24) - 1
 """One a second, for half a year without a restart: whoever claims more is lying."""
@@ -148,9 +152,11 @@ class Member:
         if len(self.troubles) > TROUBLES_MAX:
             raise EncodingError(f"a member has more than {TROUBLES_MAX} troubles")
         check_tags(self.tags)
-        texts = [text for text, _ in needed] + [self.zone, *(text for tag in self.tags for text in tag)]
-        if sum(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
-            raise EncodingError(f"the texts of a member have more than {TEXT_BYTES_MAX:,} bytes together")
+        names = (self.name, self.peer, self.api, self.software, self.zone)
+        bytes_count = _bytes(names) + sum(map(_bytes, self.tags))
+        bytes_max = TEXT_BYTES_MAX - TROUBLES_BYTES
+        if bytes_count > bytes_max or bytes_count + _bytes(self.troubles) > TEXT_BYTES_MAX:
+            raise EncodingError(f"the texts of a member have more than {bytes_max:,} bytes together")
         if not (0 < self.replica < 1 << 64 and 0 < self.generation < 1 << 32):
             raise EncodingError("a member's replica id or generation is out of range")
         if not (0 <= self.version <= VERSION_MAX and 0 <= self.wire_version < 1 << 16):
@@ -177,6 +183,10 @@ def check_tags(tags: tuple[tuple[str, str], ...]) -> None:
                 f"the key of a tag has 1 to {TAG_KEY_CHARS_MAX} printable characters,"
                 f" its value at most {TAG_VALUE_CHARS_MAX}"
             )
+
+
+def _bytes(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 def _fits(text: str, chars_max: int) -> bool:

@@ -21,6 +21,7 @@ def read_counters(machines: Machines) -> dict[str, int]:
         "probes_sent": membership.probing.sent_count,
         "probes_failed": membership.probing.failed_count,
         "suspicions_refuted": membership.table.refuted_count,
+        "members_refused": membership.table.strangers_refused,
         "recounts": recount.completed_count,
         "recount_differences": recount.difference_count,
         "stamps_ahead": staging.stamps_ahead,

@@ -13,10 +13,13 @@ from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.journal import Journal
 from kvgossip.node.myself import Myself
 from kvgossip.node.peers import Peers
-from kvgossip.protocol.member_table import addresses
+from kvgossip.protocol.member_table import MEMBERS_MAX, addresses
 from kvgossip.protocol.membership import MemberMessage
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.wire import messages as m
+
+REFUSED_TOLD_MS = 60_000
+"""That strangers are refused is told at most so often."""
 
 
 class Meeting:
@@ -38,6 +41,7 @@ class Meeting:
         self._rumors = rumors
         self._exchanges = exchanges
         self._journal = journal
+        self._refused_count, self._refused_told_ms = 0, 0
 
     # -- inputs
 
@@ -108,6 +112,8 @@ class Meeting:
         if table.found_copy:
             table.found_copy = False
             self._copies.found("a later start of the same replica is a member")
+        if table.strangers_refused > self._refused_count and now.monotonic_ms >= self._refused_told_ms:
+            self._tell_refused(table.strangers_refused, now.monotonic_ms)
         changes = self._peers.take_changes(now)
         for change, event in changes:
             self._journal.notify(event)
@@ -123,6 +129,10 @@ class Meeting:
         """Write this node's identity and all members again."""
         self._me.stage()
         self._peers.stage_all()
+
+    def _tell_refused(self, count: int, now_ms: int) -> None:
+        self._journal.tell("members-refused", count=count - self._refused_count, limit=MEMBERS_MAX)
+        self._refused_count, self._refused_told_ms = count, now_ms + REFUSED_TOLD_MS
 
     def _set_targets(self) -> None:
         """Who is live may have changed. Data is fetched from those that can serve, if there are any."""

@@ -151,6 +151,8 @@ class Peers:
                 self._since_wall_ms[change.member.replica] = now.wall_ms
             if change.kind not in ("alive", "suspect"):
                 self._stage(change.member.replica)
+        for replica in self.membership.table.take_dropped():
+            self._stage(replica)
         return [(change, _event(change)) for change in changes]
 
     def stage_all(self) -> None:
@@ -172,7 +174,6 @@ class Peers:
                 del self._since_wall_ms[replica]
             elif is_due and peer.is_forgotten:
                 table.drop(replica)
-                self._stage(replica)
             elif is_due and is_majority:
                 self.membership.forget(replica)
 
@@ -208,7 +209,7 @@ class Peers:
             incarnation=peer.standing.incarnation,
             heard_ms_ago=None if peer.heard_ms is None else now_ms - peer.heard_ms,
             phi=self.membership.phi(replica, now_ms),
-            round_trip_ms=self.membership.probing.round_trips_ms.get(replica),
+            round_trip_ms=peer.round_trip_ms,
             is_self=False,
         )
 

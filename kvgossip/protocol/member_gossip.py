@@ -123,7 +123,7 @@ class MemberGossip:
                 continue
             peer = table.peers.get(replica)
             if peer is None:
-                if told.state is not MemberState.FORGOTTEN:
+                if told.state is not MemberState.FORGOTTEN and table.has_room_for(told):
                     newer_there.append(replica)
                 continue
             mine = (peer.member.generation, peer.member.version)

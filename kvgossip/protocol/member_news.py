@@ -1,8 +1,8 @@
 """What changed in the member table, on its way to everybody: behind other messages, and by rounds of its own.
 
 Each item is sent a bounded number of times, ``news_mult`` times log10 of the cluster's size, those sent least
-first (SWIM: Das, Gupta, Motivala 2002, section 4.1). A later item about a member takes the place of an
-earlier one. What is lost all the same is found by digests.
+first, claims before records (SWIM: Das, Gupta, Motivala 2002, section 4.1). A later item about a member
+takes the place of an earlier one. What is lost all the same is found by digests.
 
 A round goes to ``news_fanout`` members while there is any news, so an idle cluster is silent.
 """
@@ -23,6 +23,8 @@ CLAIM_BYTES = 34
 """The most that a claim takes on the wire."""
 RECORD_HEAD_BYTES = 150
 """The most that a record takes besides its texts."""
+NEWS_MEMBERS_MAX = 1_024
+"""Members of whom there is something to tell; of more at once the oldest news is left to digests."""
 
 ChooseAddresses = Callable[[int], Sequence[Address]]
 """So many random live members."""
@@ -53,10 +55,13 @@ class MemberNewsQueue:
 
     def add(self, told: Record | Claim) -> None:
         """Replaces what it makes obsolete; those who suspect the same incarnation are told side by side."""
+        replica = told.member.replica if isinstance(told, Record) else told.replica
+        if replica not in self._items and len(self._items) >= NEWS_MEMBERS_MAX:
+            del self._items[next(iter(self._items))]
         if isinstance(told, Record):
-            self._items[told.member.replica] = [_Item(told)]
+            self._items[replica] = [_Item(told)]
             return
-        items = self._items.setdefault(told.replica, [])
+        items = self._items.setdefault(replica, [])
         items[:] = [i for i in items if isinstance(i.told, Record) or i.told.standing == told.standing]
         items.append(_Item(told))
 
@@ -87,7 +92,7 @@ class MemberNewsQueue:
         records: list[Record] = []
         claims: list[Claim] = []
         queued = [item for items in self._items.values() for item in items]
-        for item in sorted(queued, key=lambda item: item.count):
+        for item in sorted(queued, key=lambda item: (item.count, isinstance(item.told, Record))):
             size = item_bytes(item.told)
             if size > bytes_max:
                 continue

@@ -5,6 +5,10 @@ one of the generation of its record. Nobody is declared down on another's word: 
 suspect here, and hastens a suspicion that is under way. ``fingerprint`` is the sum of the hashes of all rows,
 so two nodes that agree on every member, but those forgotten, have the same one.
 
+There are at most ``MEMBERS_MAX`` others. Beyond that a stranger that is present takes the place of a *ghost*,
+a member that is gone and that was never heard here but only told of; if there is none it is refused and
+counted. So whoever invents members without end pushes nobody out that this node has met.
+
 A member is *live* here when it is present (alive or suspect) and proven: heard of since this start.
 """
 
@@ -23,6 +27,8 @@ from kvgossip.protocol.replica_pool import ReplicaPool
 from kvgossip.protocol.suspicion import Suspicion
 from kvgossip.wire.messages import Claim, Record
 
+MEMBERS_MAX = 4_096
+"""Other members that a node remembers, those that are gone among them: some 1 KiB each."""
 NOBODY = ReplicaId(0)
 _ROW = struct.Struct(">QIQIB")
 _U64_MASK = (1 << 64) - 1
@@ -38,7 +44,13 @@ class Peer:
     changed: int
     """The table's count of changes when this row last changed: what is freshest goes first."""
     suspicion: Suspicion | None = None
+    is_hearsay: bool = False
+    """True until a frame of it comes, if others told of it in this start."""
     heard_ms: int | None = None
+    told_ms: int | None = None
+    """When it was last told that it is gone here, although it speaks."""
+    round_trip_ms: int | None = None
+    """Of the last probe that it answered itself."""
     phi: PhiHistory = field(default_factory=PhiHistory)
 
     @property
@@ -48,6 +60,11 @@ class Peer:
     @property
     def is_forgotten(self) -> bool:
         return self.standing.state is MemberState.FORGOTTEN
+
+    @property
+    def is_ghost(self) -> bool:
+        """True if it is gone, and this node has nothing but the word of others that it ever was."""
+        return self.is_hearsay and not self.standing.is_present
 
     @property
     def is_silent(self) -> bool:
@@ -85,9 +102,12 @@ class MemberTable:
         """The live members of this node's zone, and those of the others."""
         self.silent: dict[ReplicaId, Peer] = {}
         self.suspects: dict[ReplicaId, Suspicion] = {}
+        self._ghosts: dict[ReplicaId, Peer] = {}
+        self._dropped: list[ReplicaId] = []
         self.found_copy = False
         """Set when a later start of this node's own replica id is heard of; cleared by who reacts."""
         self.refuted_count = 0
+        self.strangers_refused = 0
         self._is_leaving = False
         self._tuning = tuning
         self._spread = spread
@@ -112,6 +132,10 @@ class MemberTable:
     def has_live(self) -> bool:
         return bool(self.near) or bool(self.far)
 
+    def has_room_for(self, standing: Standing) -> bool:
+        """True if a stranger of that standing would be remembered: in a full table none that is gone."""
+        return len(self.peers) < MEMBERS_MAX or (bool(self._ghosts) and standing.is_present)
+
     def known(self) -> Iterator[Peer]:
         """All that are not forgotten."""
         return (peer for peer in self.peers.values() if not peer.is_forgotten)
@@ -127,6 +151,11 @@ class MemberTable:
         taken, self._changes = self._changes, []
         return taken
 
+    def take_dropped(self) -> list[ReplicaId]:
+        """Who is not even remembered any more, since the last call."""
+        taken, self._dropped = self._dropped, []
+        return taken
+
     def check_invariants(self) -> None:
         assert self.me.replica not in self.peers
         fingerprint = _hash(self.me, self.standing)
@@ -139,6 +168,10 @@ class MemberTable:
             assert (replica in self.near or replica in self.far) == peer.is_live
             assert not (replica in self.near and replica in self.far)
             assert (replica in self.silent) == peer.is_silent
+            assert (replica in self._ghosts) == peer.is_ghost
+        assert len(self.peers) <= MEMBERS_MAX
+        for found in (self.silent, self._ghosts, self.suspects, self.near.order, self.far.order):
+            assert all(replica in self.peers for replica in found)
         assert self.fingerprint == fingerprint & _U64_MASK
         assert self.present_count == 1 + sum(p.standing.is_present for p in self.peers.values())
 
@@ -229,6 +262,13 @@ class MemberTable:
 
     # -- own evidence
 
+    def note_heard(self, peer: Peer, now_ms: int) -> None:
+        """A frame came from ``peer`` itself."""
+        peer.heard_ms = now_ms
+        if peer.is_hearsay:
+            peer.is_hearsay = False
+            self._sort(peer)
+
     def accuse(self, replica: ReplicaId, now_ms: int) -> None:
         """This node's probe of a member has failed."""
         peer = self.peers.get(replica)
@@ -243,7 +283,8 @@ class MemberTable:
 
     def drop(self, replica: ReplicaId) -> None:
         """A member that was forgotten long ago: not even that is remembered."""
-        assert self.peers.pop(replica).is_forgotten
+        assert self.peers[replica].is_forgotten
+        self._remove(self.peers[replica])
 
     def note_suspicion_renewed(self, replica: ReplicaId, now_ms: int) -> None:
         """The suspect was heard meanwhile, and has not refuted: it gets its time again."""
@@ -270,11 +311,16 @@ class MemberTable:
 
     def _meet(self, record: Record, now_ms: int) -> None:
         """A stranger. One that is forgotten stays unknown; of one that is gone nothing is told."""
-        if record.standing.state is MemberState.FORGOTTEN:
-            return
         standing = record.standing
+        if standing.state is MemberState.FORGOTTEN:
+            return
+        if not self.has_room_for(standing):
+            self.strangers_refused += 1
+            return
+        if len(self.peers) >= MEMBERS_MAX:
+            self._remove(next(iter(self._ghosts.values())))
         is_suspect = standing.state is MemberState.SUSPECT
-        peer = Peer(record.member, standing, is_proven=True, changed=0)
+        peer = Peer(record.member, standing, is_proven=True, changed=0, is_hearsay=True)
         if is_suspect:
             peer.standing = replace(standing, state=MemberState.ALIVE)
         self._insert(peer)
@@ -347,6 +393,16 @@ class MemberTable:
         self._add_to_fingerprint(_hash(peer.member, peer.standing))
         self._sort(peer)
 
+    def _remove(self, peer: Peer) -> None:
+        """One that is gone."""
+        assert not peer.standing.is_present
+        replica = peer.member.replica
+        del self.peers[replica]
+        self.silent.pop(replica, None)
+        self._ghosts.pop(replica, None)
+        self._add_to_fingerprint(-_hash(peer.member, peer.standing))
+        self._dropped.append(replica)
+
     def _sort(self, peer: Peer) -> None:
         """Where it is found by whoever looks for somebody to talk to."""
         replica = peer.member.replica
@@ -360,6 +416,10 @@ class MemberTable:
             self.silent[replica] = peer
         else:
             self.silent.pop(replica, None)
+        if peer.is_ghost:
+            self._ghosts[replica] = peer
+        else:
+            self._ghosts.pop(replica, None)
 
     def _touch(self, peer: Peer) -> None:
         self._change_count += 1

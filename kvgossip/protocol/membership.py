@@ -60,7 +60,6 @@ class Membership:
         self._rng = rng
         self._outbox = outbox
         self._seeds: Sequence[Address] = ()
-        self._told_ms: dict[ReplicaId, int] = {}
         self._next_try_ms = now_ms
         self._next_seed_ms = now_ms
         self.table = MemberTable(me, known, tuning=tuning, spread=self._spread)
@@ -123,12 +122,13 @@ class Membership:
         peer = self.table.peers.get(replica)
         if peer is None:
             return
-        peer.heard_ms = now_ms
+        self.table.note_heard(peer, now_ms)
         peer.phi.note(now_ms, self._tuning)
         self.probing.handle_heard(replica)
         self.table.prove(replica)
-        if not peer.standing.is_present and now_ms >= self._told_ms.get(replica, 0):
-            self._told_ms[replica] = now_ms + TOLD_AGAIN_MS
+        is_told = peer.told_ms is not None and now_ms < peer.told_ms + TOLD_AGAIN_MS
+        if not peer.standing.is_present and not is_told:
+            peer.told_ms = now_ms
             self._outbox.send(peer.member.peer, m.MemberNews((), (claim_about(peer),)))
             self.gossip.begin(peer.member.peer)
 

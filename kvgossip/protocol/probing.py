@@ -93,7 +93,6 @@ class Probing:
         self._relayed: dict[int, _Relayed] = {}
         self._sequence = rng.getrandbits(31)
         self._next_probe_ms = now_ms + rng.randrange(tuning.probe_interval_ms)
-        self.round_trips_ms: dict[ReplicaId, int] = {}
         self.sent_count = 0
         self.failed_count = 0
 
@@ -126,8 +125,10 @@ class Probing:
             return
         timed, probe = self._timed, self._probe
         if timed is not None and ack.sequence == timed.sequence and sender == timed.address:
-            self.round_trips_ms[timed.target] = now_ms - timed.started_ms
             self._timed = None
+            target = self._table.peers.get(timed.target)
+            if target is not None:
+                target.round_trip_ms = now_ms - timed.started_ms
         if probe is not None and ack.sequence == probe.sequence:
             self._succeed()
 

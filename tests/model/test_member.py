@@ -208,6 +208,27 @@ def test_a_record_out_of_bounds_is_refused(change: dict[str, object]) -> None:
         replace(MEMBER, **change).check()  # type: ignore[arg-type]
 
 
+def test_the_longest_troubles_find_room_beside_the_longest_tags_that_are_taken() -> None:
+    """A node in trouble must be able to say so, or all others would refuse what it says of itself."""
+    count = max(n for n in range(64) if _is_taken(replace(MEMBER, tags=_tags_of(n))))
+    assert 0 < count < 63
+    troubles = ("t" * TROUBLE_CHARS_MAX,) * TROUBLES_MAX
+    assert _is_taken(replace(MEMBER, tags=_tags_of(count), troubles=troubles))
+
+
+def _tags_of(letters: int) -> tuple[tuple[str, str], ...]:
+    """Sixteen tags, each with so many letters of four bytes."""
+    return tuple((f"k{i:02}", "🜚" * letters) for i in range(TAGS_MAX))
+
+
+def _is_taken(told: Member) -> bool:
+    try:
+        told.check()
+    except EncodingError:
+        return False
+    return True
+
+
 def test_a_record_at_its_bounds_is_taken() -> None:
     replace(
         MEMBER,

@@ -68,7 +68,7 @@ def longest(number: int, letter: str = "x") -> Member:
 # -- bounds --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "字", "🜚"])
+@pytest.mark.parametrize("letter", ["x", "🜚"])
 def test_no_message_exceeds_its_bound_with_2000_members_with_the_longest_records(letter: str) -> None:
     """``Hand.receive`` holds each of them against the bound."""
     members = [longest(number, letter) for number in range(2_000)]

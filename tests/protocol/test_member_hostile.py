@@ -13,6 +13,9 @@ import pytest
 from kvgossip.errors import EncodingError
 from kvgossip.model.ids import Address, Generation, ReplicaId
 from kvgossip.model.member import INCARNATION_MAX, MemberState, Standing
+from kvgossip.protocol import member_table
+from kvgossip.protocol.member_news import NEWS_MEMBERS_MAX
+from kvgossip.protocol.member_table import MEMBERS_MAX
 from kvgossip.sim.members.cluster import MemberCluster
 from kvgossip.sim.members.node import MemberNode
 from kvgossip.wire import codec
@@ -160,6 +163,58 @@ def test_a_record_with_another_address_makes_nobody_send_much_there() -> None:
     later = (lair.cluster.sent_to[THIRD_PARTY] - before) / 60 / len(lair.honest)
     assert later <= 100, f"{later:.0f} bytes/s a node"
     lair.check()
+
+
+def ghosts(lair: Lair, first: int, count: int) -> m.MemberNews:
+    """Members that do not exist, each at an address of its own."""
+    told = []
+    for number in range(first, first + count):
+        address = Address(f"198.51.{number >> 8 & 255}.{number & 255}:7001")
+        ghost = replace(
+            lair.liar.me, replica=ReplicaId(10_000 + number), name=f"ghost-{number}", peer=address
+        )
+        told.append(m.Record(ghost, Standing(ghost.generation)))
+    return m.MemberNews(tuple(told), ())
+
+
+def test_who_invents_members_without_end_fills_a_bounded_table_and_pushes_nobody_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does it keep a real one out for longer than it takes to find out that its ghosts are none."""
+    limit = 60
+    monkeypatch.setattr(member_table, "MEMBERS_MAX", limit)
+    lair = Lair()
+    for first in range(0, 2_000, 20):
+        lair.tell_all(ghosts(lair, first, 20))
+        lair.cluster.run(50)
+        assert all(len(node.membership.table.peers) <= limit for node in lair.honest)
+        assert all(
+            a.holds_alive(b.replica, Generation(1)) for a in lair.honest for b in lair.honest if a is not b
+        )
+    assert all(node.membership.table.strangers_refused for node in lair.honest)
+    lair.check()
+    lair.cluster.run(60_000)
+    new = lair.cluster.join()
+    lair.check()
+    assert all(node.holds(new.replica) is MemberState.ALIVE for node in lair.honest)
+    assert len(new.membership.table.peers) <= limit
+    lair.cluster.run(10_000)
+    before = lair.cluster.sent_bytes()
+    lair.cluster.run(20_000)
+    sent = (lair.cluster.sent_bytes() - before) / 20 / len(lair.cluster.nodes)
+    assert sent <= 2_000, f"{sent:.0f} bytes/s a node although nothing happens"
+
+
+def test_a_hundred_thousand_invented_members_cost_one_node_a_bounded_amount_of_memory() -> None:
+    lair = Lair()
+    membership = lair.victim.membership
+    for first in range(0, 100_000, 50):
+        membership.receive(lair.liar.address, ghosts(lair, first, 50), lair.cluster.now_ms)
+    assert len(membership.table.peers) == MEMBERS_MAX
+    assert membership.table.strangers_refused == 100_000 - (MEMBERS_MAX - 9)
+    assert len(membership.news) <= NEWS_MEMBERS_MAX
+    assert len(membership.probing._urgent) <= MEMBERS_MAX
+    membership.check_invariants()
 
 
 def test_a_forged_record_of_a_live_node_that_moves_it_elsewhere_is_corrected() -> None:

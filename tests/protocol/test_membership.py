@@ -57,6 +57,18 @@ def test_nobody_is_configured_twice() -> None:
     assert len({hand.table.fingerprint for hand in hands}) == 1
 
 
+def test_an_island_still_asks_its_seeds_when_these_come_up_long_after_it() -> None:
+    """Nobody on the other side has ever heard of it."""
+    late_ms = 90_000
+    left = [Hand(1, seeds=("n1:1", "n3:1")), Hand(2, seeds=("n1:1", "n3:1"))]
+    run(left, 0, late_ms)
+    assert left[0].live() == {2}
+    right = [Hand(3, now_ms=late_ms), Hand(4, seeds=("n3:1",), now_ms=late_ms)]
+    run(left + right, late_ms, late_ms + 2 * SEED_INTERVAL_MS)
+    for hand in left + right:
+        assert hand.live() | {hand.replica} == {1, 2, 3, 4}
+
+
 def test_two_islands_find_each_other_whichever_came_up_first() -> None:
     left = [Hand(i, seeds=("n1:1",)) for i in (1, 2)]
     right = [Hand(i, seeds=("n3:1", "n1:1")) for i in (3, 4)]

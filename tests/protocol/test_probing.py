@@ -106,7 +106,7 @@ def test_a_round_trip_is_measured_by_the_targets_own_ack_only() -> None:
     ping, began_ms = begin_probe(hand)
     helper = Address("n2:1" if ping.target == 3 else "n3:1")
     hand.membership.receive(helper, m.Ack(ping.sequence, 0), began_ms + 30)
-    assert hand.membership.probing.round_trips_ms == {}
+    assert [peer.round_trip_ms for peer in hand.table.peers.values()] == [None, None]
     again, later_ms = ping, began_ms
     for now_ms in range(began_ms + 30, 3_000, 10):
         hand.handle_timer(now_ms)
@@ -116,7 +116,7 @@ def test_a_round_trip_is_measured_by_the_targets_own_ack_only() -> None:
         if again is not ping:
             break
     hand.membership.receive(Address(f"n{again.target}:1"), m.Ack(again.sequence, 0), later_ms + 7)
-    assert hand.membership.probing.round_trips_ms == {again.target: 7}
+    assert hand.table.peers[again.target].round_trip_ms == 7
 
 
 # -- whom ----------------------------------------------------------------------------------------------------

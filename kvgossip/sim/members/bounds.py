@@ -8,15 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
+from kvgossip.model.member import Load
 from kvgossip.sim.checkers.base import Violation
 from kvgossip.sim.fault import Fault
 from kvgossip.sim.members.cluster import MemberCluster
-from kvgossip.sim.members.experiments import LATE_MS, Figures, settled, within
+from kvgossip.sim.members.experiments import CALM_MS, LATE_MS, Figures, no_false_down, settled, within
 
 MESSAGE_BYTES_MAX = 8 << 10
 GROWTH_MAX = 1.5
+BYTES_SLACK = 250.0
+"""Bytes/s by which thirds of a run differ because one of them happens to have two crashes more."""
+VITALS_MS = Tuning().vitals_interval_ms
 FLAP_MS = 3_000
+QUIET_MS = 5_000
+OLD_NODES = 10
+MASS_JOIN_MS_MAX = 20_000
+AGE_MS_MAX = 60_000
 AWAY_MS = (5_000, 40_000)
 """How long a member that crashed stays away."""
 
@@ -57,13 +66,24 @@ def watch(cluster: MemberCluster, seconds: int, each_second: Callable[[], None] 
         cluster.run(1_000)
         series.sample(cluster, sent_before)
     third = seconds // 3
-    for name, values, slack in (("news", series.news, 10.0), ("bytes", series.bytes_per_s, 100.0)):
+    for name, values, slack in (("news", series.news, 10.0), ("bytes", series.bytes_per_s, BYTES_SLACK)):
         before, last = sum(values[third : 2 * third]) / third, sum(values[-third:]) / third
         if last > GROWTH_MAX * before + slack:
             raise Violation("Bounded", f"{name} a node grow from {before:.0f} to {last:.0f}")
     if cluster.frame_bytes_max > MESSAGE_BYTES_MAX:
         raise Violation("Bounded", f"a message of {cluster.frame_bytes_max} bytes")
     return series
+
+
+def quiet_again(cluster: MemberCluster) -> None:
+    """Once all is well there is nothing left to tell: nodes probe, and ask where a seed has been."""
+    cluster.run(LATE_MS)
+    before = cluster.sent_frames()
+    cluster.run(QUIET_MS)
+    sent = set(cluster.sent_frames() - before)
+    queued = max(len(node.membership.news) for node in cluster.running)
+    if queued or sent - {"Ping", "Ack", "MemberSyn"}:
+        raise Violation("IdleIsSilent", f"half a minute later {queued} items are queued and {sent} sent")
 
 
 def flap(seed: int, nodes: int = 10, seconds: int = 60) -> Figures:
@@ -89,6 +109,7 @@ def flap_series(seed: int, nodes: int, seconds: int) -> tuple[Figures, Series]:
         )
     cluster.run(2 * FLAP_MS)
     alive_ms = settled(cluster, LATE_MS)
+    quiet_again(cluster)
     return {**series.figures(cluster), "calm: all alive everywhere after, s": alive_ms / 1_000}, series
 
 
@@ -111,6 +132,7 @@ def one_way_series(seed: int, nodes: int, seconds: int) -> tuple[Figures, Series
         raise Violation("NoFalseDown", f"across a link that works one way: {held_down[0]}")
     mend()
     alive_ms = settled(cluster, LATE_MS)
+    quiet_again(cluster)
     return {**series.figures(cluster), "calm: all alive everywhere after, s": alive_ms / 1_000}, series
 
 
@@ -147,6 +169,7 @@ def churn_series(seed: int, nodes: int, seconds: int, percent: int = 10) -> tupl
     alive_ms = settled(cluster, LATE_MS)
     agree_ms = cluster.settle(cluster.all_agree, LATE_MS)
     within("TablesAgree", "calm, all tables equal", agree_ms, LATE_MS)
+    quiet_again(cluster)
     figures = series.figures(cluster)
     figures["restarts"] = moves
     figures["false downs"] = len(cluster.false_downs())
@@ -167,3 +190,50 @@ def traffic(seed: int, nodes: int = 10, seconds: int = 60) -> Figures:
         "frames/s a node": frames.total() / nodes / seconds,
         "bytes/s of the busiest node": busiest,
     }
+
+
+def mass_join(seed: int, nodes: int = 30) -> Figures:
+    """So many new nodes join ten others at once, through three seeds: no storm, and nobody is blamed."""
+    cluster = MemberCluster(OLD_NODES, seed)
+    cluster.run(CALM_MS)
+    before, began_ms = cluster.sent_bytes(), cluster.now_ms
+    for _ in range(nodes):
+        cluster.join()
+    alive_ms = settled(cluster, MASS_JOIN_MS_MAX, "joined, all alive everywhere")
+    agree_ms = cluster.settle(cluster.all_agree, MASS_JOIN_MS_MAX)
+    within("TablesAgree", "joined, all tables equal", agree_ms, MASS_JOIN_MS_MAX)
+    sent = cluster.sent_bytes() - before
+    no_false_down(cluster)
+    quiet_again(cluster)
+    if cluster.frame_bytes_max > MESSAGE_BYTES_MAX:
+        raise Violation("Bounded", f"a message of {cluster.frame_bytes_max} bytes")
+    return {
+        "all alive everywhere after, s": alive_ms / 1_000,
+        "suspicions of live nodes": sum(s.kind == "suspect" for s in cluster.seen if s.at_ms >= began_ms),
+        "bytes a node until all tables are equal": sent / len(cluster.nodes),
+        "bytes a pair of nodes": sent / len(cluster.nodes) ** 2,
+        "largest message, B": cluster.frame_bytes_max,
+    }
+
+
+def busy(seed: int, nodes: int = 10, seconds: int = 60) -> Figures:
+    """Every node has another load every five seconds, as under writes: digests carry it, bounded in bytes."""
+    cluster = MemberCluster(nodes, seed)
+
+    def tell(number: int) -> None:
+        cluster.tell_load(cluster.nodes[number], Load(keys=cluster.now_ms))
+        cluster.scheduler.after(VITALS_MS * 1_000, partial(tell, number))
+
+    for number in range(nodes):
+        cluster.scheduler.after(cluster.rng.randrange(VITALS_MS) * 1_000, partial(tell, number))
+    series = watch(cluster, seconds)
+    no_false_down(cluster)
+    now_ms, ages = cluster.now_ms, list[int]()
+    for observer in cluster.nodes:
+        ages += [now_ms - peer.member.load.keys for peer in observer.membership.table.peers.values()]
+    if max(ages) > AGE_MS_MAX:
+        raise Violation("LoadsAreKnown", f"a load is {max(ages)} ms old")
+    figures = series.figures(cluster)
+    figures["age of a load known, s, average"] = sum(ages) / len(ages) / 1_000
+    figures["age of a load known, s, oldest"] = max(ages) / 1_000
+    return figures

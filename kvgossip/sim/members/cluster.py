@@ -12,7 +12,7 @@ from random import Random
 
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Address, Generation, ReplicaId
-from kvgossip.model.member import Member, MemberRow, MemberState, Standing
+from kvgossip.model.member import Load, Member, MemberRow, MemberState, Standing
 from kvgossip.sim.fault import Fault, Injected
 from kvgossip.sim.members.node import MemberNode
 from kvgossip.sim.network import Link, SimNetwork
@@ -142,6 +142,12 @@ class MemberCluster:
         node.leave()
         self._flush(node)
         node.is_running = False
+
+    def tell_load(self, node: MemberNode, load: Load) -> None:
+        """Its load has changed."""
+        table = node.membership.table
+        table.set_my_load(replace(table.me, load=load))
+        self._flush(node)
 
     def cut(self, links: Iterable[Link], fault: Fault = Fault.PARTITION) -> Callable[[], None]:
         """Returns what mends them."""

@@ -22,6 +22,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         bounds.one_way,
         bounds.churn,
         bounds.traffic,
+        bounds.busy,
+        bounds.mass_join,
     )
 }
 

@@ -61,6 +61,14 @@ MEMBER_MUTANTS: tuple[Mutant, ...] = (
         experiment="partition",
     ),
     Mutant(
+        "news-without-end",
+        "protocol/member_news.py",
+        "            if (left := [item for item in items if item.count < limit])\n",
+        "            if (left := items)\n",
+        "Bounded",
+        experiment="churn",
+    ),
+    Mutant(
         "silent-members-never-tried-again",
         "protocol/membership.py",
         "            self._try_silent(now_ms)\n",

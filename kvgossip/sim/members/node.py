@@ -86,6 +86,7 @@ class MemberNode:
             yield to, data
 
     def take_changes(self) -> list[MemberChange]:
+        self.membership.table.take_dropped()
         return self.membership.table.take_changes()
 
     # -- queries

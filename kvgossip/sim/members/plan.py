@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from kvgossip import __version__
 from kvgossip.sim.members.bounds import Series, churn_series, flap_series, one_way_series
 from kvgossip.sim.members.hunting import EXPERIMENTS, Outcome, run
 
-RESULTS = "bench/results/members.json"
+RESULTS = "bench/results/sim-members.json"
 REPORT = "docs/MEMBERSHIP.md"
 PICTURES = "docs/pictures"
 
@@ -36,7 +37,7 @@ PLAN: tuple[Row, ...] = (
     Row("loss", 100, (("nodes", 10), ("percent", 50), ("seconds", 30))),
     Row("loss", 1, (("nodes", 100), ("percent", 5), ("seconds", 3_600))),
     Row("crash", 100, (("nodes", 10),)),
-    Row("crash", 100, (("nodes", 100),)),
+    Row("crash", 20, (("nodes", 100),)),
     Row("crash", 3, (("nodes", 1_000),)),
     Row("freeze", 40, (("nodes", 10),)),
     Row("partition", 40, (("nodes", 24),)),
@@ -44,14 +45,19 @@ PLAN: tuple[Row, ...] = (
     Row("rejoin", 100),
     Row("join", 10, (("nodes", 24),)),
     Row("join", 3, (("nodes", 100),)),
+    Row("mass_join", 10, (("nodes", 30),)),
+    Row("mass_join", 2, (("nodes", 100),)),
     Row("zones", 20, (("nodes", 24),)),
     Row("flap", 5, (("nodes", 10), ("seconds", 300))),
     Row("one_way", 5, (("nodes", 10), ("seconds", 300))),
     Row("churn", 5, (("nodes", 10), ("seconds", 300))),
     Row("churn", 2, (("nodes", 100), ("seconds", 300))),
     Row("traffic", 5, (("nodes", 10),)),
-    Row("traffic", 5, (("nodes", 100),)),
-    Row("traffic", 1, (("nodes", 1_000), ("seconds", 20))),
+    Row("traffic", 3, (("nodes", 100),)),
+    Row("traffic", 1, (("nodes", 1_000), ("seconds", 30))),
+    Row("busy", 5, (("nodes", 10),)),
+    Row("busy", 1, (("nodes", 100),)),
+    Row("busy", 1, (("nodes", 1_000), ("seconds", 30))),
 )
 
 
@@ -68,7 +74,7 @@ def run_plan(jobs: int, say: Callable[[str], None]) -> dict[str, object]:
             "one_way": _as_json(one_way_series(0, 10, 300)[1]),
             "churn": _as_json(churn_series(0, 100, 300)[1]),
         }
-    return {"rows": rows, "pictures": pictures}
+    return {"version": __version__, "rows": rows, "pictures": pictures}
 
 
 def line(what: str, outcomes: list[Outcome]) -> str:
