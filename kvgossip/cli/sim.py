@@ -177,7 +177,8 @@ def _line(report: "Report") -> str:
         f" {report.covering_delete_count} deletes of a value, {report.alone_count} on a node alone,"
         f" {report.erased_count} erased), {report.read_count} reads,"
         f" {report.broken_exchange_count} exchanges broken; {_faults(report)};"
-        f" {report.simulated_s:.0f} s simulated, converged {report.settled_s:.1f} s after the heal;"
+        f" {report.simulated_s:.0f} s simulated, a core of {report.core_count} converged in"
+        f" {report.core_settled_s:.1f} s, all {report.settled_s:.1f} s after the heal;"
         f" trace {report.trace[:8]}"
     )
 

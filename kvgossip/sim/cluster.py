@@ -211,10 +211,10 @@ class Cluster:
             self.feed(node, lambda replica, now: replica.handle_commit_failed(batch, error, now))
 
     def _set_timer(self, node: SimNode, replica: Replica) -> None:
-        deadline_ms = replica.next_deadline_ms()
-        if deadline_ms is None:
+        node.deadline_ms = replica.next_deadline_ms()
+        if node.deadline_ms is None:
             return
-        moment_us = max(node.clock.moment_us(deadline_ms), self.scheduler.now_us)
+        moment_us = max(node.clock.moment_us(node.deadline_ms), self.scheduler.now_us)
         if node.timer_us is None or moment_us < node.timer_us:
             node.timer_us = moment_us
             self.scheduler.at(moment_us, partial(self._ring, node, moment_us))
@@ -225,10 +225,12 @@ class Cluster:
         node.timer_us = None
         if node.replica is None or node.is_frozen:
             return
-        deadline_ms = node.replica.next_deadline_ms()
-        if deadline_ms is not None and deadline_ms <= node.now(moment_us).monotonic_ms:
-            self._guard_against_loops(node)
-            node.replica.handle_timer(node.now(moment_us))
+        now = node.now(moment_us)
+        if node.deadline_ms is None or node.deadline_ms > now.monotonic_ms:
+            self._set_timer(node, node.replica)
+            return
+        self._guard_against_loops(node)
+        node.replica.handle_timer(now)
         self._perform(node, node.replica)
 
     def _guard_against_loops(self, node: SimNode) -> None:

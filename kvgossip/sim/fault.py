@@ -43,6 +43,8 @@ class Fault(Enum):
     CLONE = "clone"
     LEAVE = "leave"
     JOIN = "join"
+    SIEGE = "siege"
+    """What is around and within a connected core stays broken while that converges: see ``sim/siege.py``."""
 
 
 Injected = Counter[Fault]

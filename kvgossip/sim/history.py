@@ -47,6 +47,8 @@ class Operation:
     answered_us: int | None = None
     written: Written | None = None
     """The answer, if ``outcome`` is ``ACKED`` or ``ERASED``."""
+    line: int = 0
+    """The line of disks that it was acknowledged on."""
     refusal: Refusal | None = None
     is_excused: bool = False
     """Its node was down, frozen, starting, or had a bad disk while it waited."""
@@ -107,8 +109,9 @@ class History:
             self._by_body[value.body] = operation
         return operation
 
-    def acknowledge(self, operation: Operation, written: Written, now_us: int) -> None:
+    def acknowledge(self, operation: Operation, written: Written, now_us: int, *, line: int) -> None:
         operation.outcome = Outcome.ACKED
+        operation.line = line
         operation.answered_us = now_us
         operation.written = written
         self._by_dot[written.dot].append(operation)

@@ -8,7 +8,8 @@ Disks that an operator replaces are told as such (``replace``): what no other di
 that is a copy begins a *line* of its own, and from then on the dots of its replica id beyond the copy are
 *disputed*: two lines may issue one dot, and the vectors of one line seem to cover writes of the other. The
 copy finds out, gives these dots up, and issues its writes again (``node/copies.py``) with their old stamps
-and values, so a write has several *names* and keeps its identity: node, key, stamp and value.
+and values, so a write has several *names* and keeps its identity: line, key, stamp and value. (A backup holds
+an old stamp mark, so a delete after it can have the stamp of one that was made on the disk that it replaced.)
 """
 
 from collections import defaultdict
@@ -29,7 +30,7 @@ from kvgossip.store.base import Batch
 CLOCK_RECORD = "clock"
 """The name of the node clock among a store's records."""
 
-_Identity = tuple[str, Key, Stamp, Value | None]
+_Identity = tuple[int, Key, Stamp, Value | None]
 
 
 class RowChange(NamedTuple):
@@ -104,7 +105,7 @@ class Ledger:
             disk.root = (disk.root + change.digest - (change.old_digest or 0)) & DIGEST_MASK
             for write in writes_in(change.key, new, disk.line):
                 if self.is_issuer(node, write.dot.replica):
-                    self._note_write(node, write)
+                    self._note_write(write)
         disk.roots.add(disk.root)
         old_clock = disk.clock
         data = batch.meta.get(CLOCK_RECORD)
@@ -127,7 +128,7 @@ class Ledger:
         """Every dot of an answered operation: the one of its answer, then those of its reissues."""
         if not self._forks:
             return (operation.dot,)
-        identity = (operation.node, operation.key, operation.stamp, operation.value)
+        identity = (operation.line, operation.key, operation.stamp, operation.value)
         return (operation.dot, *(dot for dot in self._names.get(identity, ()) if dot != operation.dot))
 
     def last_name(self, operation: Operation) -> Dot:
@@ -235,14 +236,14 @@ class Ledger:
             disk.was_behind = self._issued.get(disk.replica, 0) > counter
         return disk
 
-    def _note_write(self, node: str, write: Write) -> None:
+    def _note_write(self, write: Write) -> None:
         known = self.writes.setdefault(write.dot, [])
         if any(other.same_as(write) for other in known):
             return
         if known and not self.is_disputed(write.dot):
             return  # a dot names one write: a checker will see it
         known.append(write)
-        self._names[node, write.key, write.stamp, write.value].append(write.dot)
+        self._names[write.line, write.key, write.stamp, write.value].append(write.dot)
 
     def _note_clock(self, node: str, disk: DiskView, old_clock: NodeClock) -> None:
         replica = disk.replica

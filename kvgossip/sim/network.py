@@ -41,12 +41,13 @@ class Quality:
     duplication: float = 0.0
     reorder: float = 0.0
     tail: float = 0.0
-    """The share of frames that take up to ``tail_us`` longer."""
-    tail_us: int = 2_000 * MS
+    """The share of frames that take longer, by a Pareto distribution of ``tail_us``: seldom by seconds."""
+    tail_us: tuple[int, int] = (20 * MS, 5_000 * MS)
+    """Its least value, and where it is cut off."""
     replay: float = 0.0
     """The share of frames that bring another one along, of this run's past."""
-    appended: float = 0.0
-    """The share of messages with a field more than this version knows."""
+    later: frozenset[Address] = frozenset()
+    """Nodes of a later version: their messages have a field more than this one knows."""
     bytes_per_s: int | None = None
 
 
@@ -79,7 +80,7 @@ class SimNetwork:
             return True
         if quality.bytes_per_s is not None and self._is_overflowing((source, target), len(data)):
             return False
-        if quality.appended and rng.random() < quality.appended and 0x90 <= data[1] < 0x9F:
+        if source in quality.later and 0x90 <= data[1] < 0x9F:
             self._injected[Fault.STRANGE] += 1
             data = _with_a_field_more(data)
         self._carry(source, target, data, self._arrival_us((source, target)))
@@ -135,7 +136,8 @@ class SimNetwork:
         at_us = max(self._scheduler.now_us, self._free_us.get(link, 0)) + rng.randrange(*quality.delay_us)
         if quality.tail and rng.random() < quality.tail:
             self._injected[Fault.DELAY] += 1
-            at_us += rng.randrange(quality.tail_us)
+            least_us, most_us = quality.tail_us
+            at_us += min(int(least_us * rng.paretovariate(0.7)), most_us)
         if quality.reorder and rng.random() < quality.reorder:
             self._injected[Fault.REORDER] += 1
             return at_us + rng.randrange(50 * MS)

@@ -96,7 +96,10 @@ class NetworkFaults:
         """Some nodes are of a later version: fields more, unknown messages, another version byte."""
         for _ in range(FORGED):
             self._forge_later(rng, duration_us, Fault.STRANGE, "frame-refused", rng.choice(STRANGE_FRAMES))
-        return self._worsen("appended", (0.1, 0.5), rng, duration_us)
+        nodes, quality = self._cluster.nodes, self._cluster.network.quality
+        later = rng.sample(nodes, rng.randrange(1, len(nodes)))
+        quality.later = frozenset(node.address for node in later)
+        return partial(setattr, quality, "later", frozenset())
 
     def _poison(self, rng: Random, duration_us: int) -> None:
         """Entries that cannot be decoded, one a frame, from peers that are known."""

@@ -33,6 +33,8 @@ class SimNode:
     start_count: int = 0
     is_started: bool = False
     """True once the first commit of this start is done."""
+    deadline_ms: int | None = None
+    """What the replica said last of when it is due, by its monotonic clock."""
     timer_us: int | None = None
     """The moment for which the node's one timer is set."""
     asked: dict[int, Operation] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class SimNode:
         self.disk.crash(is_power_loss=is_power_loss)
         self.replica = None
         self.is_started = self.is_frozen = False
-        self.timer_us = None
+        self.deadline_ms = self.timer_us = None
         self.backlog.clear()
         self.tickets.clear()
         lost, self.asked = list(self.asked.values()), {}

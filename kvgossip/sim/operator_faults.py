@@ -87,11 +87,13 @@ class OperatorFaults:
         if node is None:
             return None
         self._excuse(node, duration_us)
-        self._operator.leave(node, self._note_left)
+        self._operator.leave(node, partial(self._note_left, node))
         return partial(self._come_back, node, rng.random() < 0.5)
 
-    def _note_left(self) -> None:
+    def _note_left(self, node: SimNode) -> None:
         self._cluster.injected[Fault.LEAVE] += 1
+        if self._is_over():  # it took until after the heal: then it is back at once
+            self._cluster.start(node)
 
     def _come_back(self, node: SimNode, is_new: bool) -> None:
         if is_new and not node.is_up:
@@ -99,9 +101,11 @@ class OperatorFaults:
         self._cluster.start(node)
 
     def _join(self, rng: Random, duration_us: int) -> None:
-        if len(self._cluster.nodes) < NODES_MAX:
-            self._cluster.injected[Fault.JOIN] += 1
-            self._operator.join()
+        """One more, now and then several at once."""
+        for _ in range(rng.choice((1, 1, 1, 4))):
+            if len(self._cluster.nodes) < NODES_MAX:
+                self._cluster.injected[Fault.JOIN] += 1
+                self._operator.join()
 
     def _choose(self, rng: Random) -> SimNode | None:
         up = self._cluster.up_nodes()

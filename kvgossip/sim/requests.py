@@ -111,8 +111,9 @@ class Requests:
         del node.asked[operation.number]
         match done.result:
             case Written() as written:
-                self._history.acknowledge(operation, written, self._scheduler.now_us)
-                self._ledger.disks[node.name].acked.add(operation.number)
+                disk = self._ledger.disks[node.name]
+                self._history.acknowledge(operation, written, self._scheduler.now_us, line=disk.line)
+                disk.acked.add(operation.number)
                 self._count_concurrent(operation)
                 for checker in self._checkers:
                     checker.on_acked(operation)

@@ -1,4 +1,4 @@
-"""One run of one seed: a cluster, clients and faults; then everything is healed and must come right.
+"""One run of one seed: a cluster, clients and faults; then a core is healed, then all, and must come right.
 
 The seed draws all of it: how many nodes, their clocks and their tuning, the keys, the clients and the faults.
 Small limits are as likely as real ones, because at fifty keys only they reach the deep parts of the tree and
@@ -7,7 +7,7 @@ that is to be looked at.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -42,6 +42,7 @@ from kvgossip.sim.network import SimNetwork
 from kvgossip.sim.node import SimNode
 from kvgossip.sim.operator import Operator
 from kvgossip.sim.scheduler import MS, SECOND, Scheduler
+from kvgossip.sim.siege import Siege
 from kvgossip.sim.storms import RUN_US, WORK_US, draw_storms
 from kvgossip.sim.trace import Trace
 from kvgossip.sim.workload import Workload, draw_habits, make_keys
@@ -61,18 +62,23 @@ CHECKERS: tuple[type[Checker], ...] = (
     WrongClocksAreCorrected,
 )
 
-NODE_COUNTS = (3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 7, 9, 14)
+NODE_COUNTS = (*(3,) * 25, *(4,) * 8, *(5,) * 3, 6, 7, 9, 15)
 """Small clusters find as much as large ones, in a fraction of the time."""
+SEEDS = 2
+"""How many nodes are seed addresses of the others, the first ones."""
 WRITES_MIN = 500
+KEYS_MAX = 50
 FAULT_KINDS_MIN = 3
 WORK_US_MAX = 300 * SECOND
 SETTLE_US_MAX = 120 * SECOND
-"""Twelve default exchange periods."""
+"""Twelve default exchange periods: for the core, and again for all."""
+SIEGE_US_MAX = 20 * SECOND
+"""How long everything else may stay broken once the core has converged."""
 QUIET_US = 2 * SECOND
 """How long the state must stay as it is once it has converged."""
 CHECK_US_MAX = 3 * SECOND
 STEP_US = 250 * MS
-INVARIANTS_US = 5 * SECOND
+INVARIANTS_US = 10 * SECOND
 """How often every node and its tree are recounted."""
 
 
@@ -114,8 +120,12 @@ class Report:
     injected: dict[Fault, int]
     event_count: int
     simulated_s: float
+    core_count: int
+    """Nodes that were healed first, and must converge while all others are still away."""
+    core_settled_s: float
+    """From the heal of the core to its convergence."""
     settled_s: float
-    """From the heal to convergence."""
+    """From the heal of all to convergence."""
     trace: str
     violation: Violation | None
 
@@ -142,7 +152,7 @@ class Simulation:
         self.cluster = Cluster(self._scheduler, self._trace, self._injected)
         self._secret = ClusterSecret.derive("simulated", b"a secret of the simulator")
         count = rng.choice(NODE_COUNTS)
-        self._seeds = [_address(i) for i in range(2)]
+        self._seeds = [_address(i) for i in range(SEEDS)]
         self._tuning = _draw_tuning(rng)
         self._wall_tick_ms = rng.choice((1, 16, 1_000))
         network = SimNetwork(self._scheduler, self._rng("network"), self.cluster.deliver, self._injected)
@@ -160,7 +170,7 @@ class Simulation:
             self.cluster,
             self._rng,
             draw_habits(rng),
-            keys=make_keys(rng.choice((4, 8, 16, 30, 50))),
+            keys=make_keys(rng.choice((4, 8, 16, 30, KEYS_MAX))),
             clients=clients,
             writes_each=self._writes_each,
             storms=self._storms,
@@ -169,6 +179,8 @@ class Simulation:
         self._windows = tuple(w for w in windows if case.windows is None or w.number in case.windows)
         self.operator = Operator(self.cluster, self._make_node)
         self._faults = Faults(self.cluster, self.operator, self._windows, self._rng)
+        self._core_count = 0
+        self._core_settled_us = 0
         self._healed_us = 0
         self._settled_us = 0
 
@@ -219,16 +231,47 @@ class Simulation:
     def _settle(self) -> None:
         """Heal; wait until all nodes agree, and a little longer; then judge."""
         self._faults.heal()
+        self._settle_core()
         self._healed_us = self._scheduler.now_us
-        while not self._has_converged() and self._scheduler.now_us < self._healed_us + SETTLE_US_MAX:
-            self._step()
+        self._wait_for(self.cluster.nodes)
         self._settled_us = self._scheduler.now_us
         self._trace.note(self._settled_us, "world", "settled")
         self._scheduler.run_until(max(self._settled_us + QUIET_US, RUN_US))
         self._judge()
-        kinds = [fault for fault, count in self._injected.items() if count]
-        if self._case == Case(self._case.seed) and len(kinds) < FAULT_KINDS_MIN:
-            raise Violation("Faults", f"only {len(kinds)} kinds of fault took effect: {kinds}")
+        if self._case == Case(self._case.seed):
+            self._check_shape()
+
+    def _settle_core(self) -> None:
+        """A connected core must converge while everybody else is still away."""
+        rng = self._rng("siege")
+        siege = Siege(self.cluster, rng, SEEDS)
+        self._core_count = len(siege.core)
+        siege.begin()
+        began_us = self._scheduler.now_us
+        if not self._wait_for(siege.core):
+            names = " ".join(node.name for node in siege.core)
+            raise Violation("Convergence", f"{names} are connected and did not converge by themselves")
+        self._core_settled_us = self._scheduler.now_us - began_us
+        self._scheduler.run_until(self._scheduler.now_us + rng.randrange(SIEGE_US_MAX))
+        siege.end()
+
+    def _wait_for(self, nodes: Sequence[SimNode]) -> bool:
+        """Until ``nodes`` agree; False if they do not in time."""
+        end_us = self._scheduler.now_us + SETTLE_US_MAX
+        while not self._has_converged(nodes):
+            if self._scheduler.now_us >= end_us:
+                return False
+            self._step()
+        return True
+
+    def _check_shape(self) -> None:
+        """What a whole seed must amount to, or it proves less than it says."""
+        kinds = [fault for fault, count in self._injected.items() if count and fault is not Fault.SIEGE]
+        if len(kinds) < FAULT_KINDS_MIN:
+            raise Violation("Shape", f"only {len(kinds)} kinds of fault took effect: {kinds}")
+        history = self.cluster.history
+        if len(history.operations) < WRITES_MIN or len(history.all_keys()) > KEYS_MAX:
+            raise Violation("Shape", f"{len(history.operations)} writes of {len(history.all_keys())} keys")
 
     def _judge(self) -> None:
         """Every checker's last word, and what an operator is told."""
@@ -256,10 +299,12 @@ class Simulation:
         if before_us // INVARIANTS_US != self._scheduler.now_us // INVARIANTS_US:
             self.cluster.check_invariants()
 
-    def _has_converged(self) -> bool:
-        statuses = [node.replica.status() for node in self.cluster.nodes if node.replica is not None]
+    def _has_converged(self, nodes: Sequence[SimNode]) -> bool:
+        """True if they agree; all nodes together also miss nothing."""
+        statuses = [node.replica.status() for node in nodes if node.replica is not None]
         first = statuses[0]
-        return not self.cluster.ledger.holes(first.clock) and all(
+        is_all = len(nodes) == len(self.cluster.nodes)
+        return not (is_all and self.cluster.ledger.holes(first.clock)) and all(
             status.root == first.root and status.clock == first.clock and status.is_started
             for status in statuses
         )
@@ -285,6 +330,8 @@ class Simulation:
             injected={fault: self._injected[fault] for fault in Fault if self._injected[fault]},
             event_count=self._scheduler.event_count,
             simulated_s=self._scheduler.now_us / SECOND,
+            core_count=self._core_count,
+            core_settled_s=self._core_settled_us / SECOND,
             settled_s=(self._settled_us - self._healed_us) / SECOND,
             trace=self._trace.digest(),
             violation=violation,
@@ -307,6 +354,7 @@ def _draw_tuning(rng: Random) -> Tuning:
         exchange_tries_max=rng.choice((2, 8)),
         exchange_requests_max=rng.choice((1, 4)),
         exchange_sessions_max=rng.choice((1, 32)),
+        probe_interval_ms=rng.choice((1_000, 3_000)),
         rows_listed_max=rng.choice((1, 4, 16)),
         rumors_hot_max=rng.choice((4, 50_000)),
         hot_after_exchange_max=rng.choice((2, 32)),

@@ -11,7 +11,7 @@ from random import Random
 from kvgossip.sim.scheduler import MS, SECOND
 
 WORK_US = 220 * SECOND
-"""Storms and calm: then everything is healed."""
+"""Storms and calm: then everything is healed, in the middle of what the last storm has begun."""
 RUN_US = 300 * SECOND
 """A run is not shorter than this."""
 
@@ -23,7 +23,7 @@ class Storm:
 
 
 def draw_storms(rng: Random) -> tuple[Storm, ...]:
-    """Two to four, in order, apart from each other; the first one early."""
+    """Two to four, in order, apart from each other; the first one early, the last until the heal."""
     count = rng.randrange(2, 5)
     pitch_us = WORK_US // count
     storms = []
@@ -31,5 +31,7 @@ def draw_storms(rng: Random) -> tuple[Storm, ...]:
         length_us = rng.randrange(6 * SECOND, 14 * SECOND)
         last_us = pitch_us - length_us if i else 10 * SECOND
         start_us = i * pitch_us + rng.randrange(600 * MS, last_us)
+        if i == count - 1:
+            start_us = WORK_US - length_us
         storms.append(Storm(start_us, start_us + length_us))
     return tuple(storms)

@@ -92,8 +92,9 @@ class Story:
 
     def ack(self, operation: Operation, where: Dot, stamp: int, context: VersionVector | None = None) -> None:
         written = Written(where, Stamp(stamp), "", created=False, context=context)
-        self.history.acknowledge(operation, written, self.now_us)
-        self.ledger.disks[operation.node].acked.add(operation.number)
+        disk = self.ledger.disks[operation.node]
+        self.history.acknowledge(operation, written, self.now_us, line=disk.line)
+        disk.acked.add(operation.number)
         self.checker.on_acked(operation)
 
     def refuse(self, operation: Operation, reason: Refusal) -> None:

@@ -81,7 +81,7 @@ def test_a_narrow_link_carries_so_many_bytes_and_drops_what_would_wait_too_long(
 
 def test_a_message_of_a_later_version_has_a_field_more_and_is_read_all_the_same() -> None:
     wire = Wire()
-    wire.network.quality.appended = 1.0
+    wire.network.quality.later = frozenset([A])
     message = RumorAnswer(7, b"\x01")
     wire.network.send(A, B, encode(message))
     wire.scheduler.run_until(SECOND)

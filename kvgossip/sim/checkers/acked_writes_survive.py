@@ -3,12 +3,14 @@
 Held against what the disk shows at each restart (all that was acknowledged on it, or on the one that it is a
 copy of), and against what all nodes hold at the end. A disk that an operator replaces is no fault of its
 node: what no other disk held at that moment is *erased* and no longer looked for. What another one held is.
+A copy lowers its vectors when it gives its dots up: then what superseded such a write must be there.
 """
 
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.dot import Dot
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
+from kvgossip.model.mv import MvEntry
 from kvgossip.sim.checkers.base import Checker, NodeState
 from kvgossip.sim.history import Operation
 from kvgossip.sim.order import holds_or_supersedes
@@ -20,19 +22,24 @@ class AckedWritesSurvive(Checker):
         for number in sorted(disk.acked):
             operation = self._history.operations[number]
             dot = self._ledger.names(operation)[-1]
-            self._check(operation, dot, rows, f"{node} restarted and")
-            if not clock.covers(dot) and not disk.has_given_up(dot):
+            is_given_up = disk.has_given_up(dot)
+            self._check(operation, dot, rows, f"{node} restarted and", is_given_up=is_given_up)
+            if not clock.covers(dot) and not is_given_up:
                 raise self.fail(f"{node} restarted and its clock does not cover {operation}")
 
     def on_settled(self, states: list[NodeState]) -> None:
         for state in states:
             for operation in self._history.acked():
                 dot = self._ledger.last_name(operation)
-                self._check(operation, dot, state.rows, f"at the end {state.node}")
+                is_given_up = self._ledger.is_void(dot)
+                self._check(operation, dot, state.rows, f"at the end {state.node}", is_given_up=is_given_up)
 
-    def _check(self, operation: Operation, dot: Dot, rows: dict[Key, Entry], who: str) -> None:
+    def _check(
+        self, operation: Operation, dot: Dot, rows: dict[Key, Entry], who: str, *, is_given_up: bool
+    ) -> None:
         row = rows.get(operation.key)
-        if not holds_or_supersedes(row, dot, operation.stamp, operation.value):
+        is_lowered = is_given_up and isinstance(row, MvEntry)
+        if not is_lowered and not holds_or_supersedes(row, dot, operation.stamp, operation.value):
             raise self.fail(f"{who} holds {row} instead of {operation}, known as {dot}")
         if row is not None and self._causality.is_lost(operation.key, dot, row):
             raise self.fail(f"{who} holds {row}: neither {operation} as {dot} nor what superseded it")
