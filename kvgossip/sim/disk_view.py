@@ -52,6 +52,8 @@ class DiskView:
     """True if its replica had issued more than it held when it was put in the place of another."""
     given_up: dict[ReplicaId, int] = field(default_factory=dict)
     """Replica ids that a node gave up here, and the greatest counter of each that it kept."""
+    renounced: ReplicaId | None = None
+    """The last of them: the id that came before ``replica``."""
 
     def copy(self, line: int) -> "DiskView":
         return replace(

@@ -75,7 +75,9 @@ class Ledger:
     def note_owner(self, replica: ReplicaId, node: str) -> None:
         """``node`` issues dots as ``replica`` from now on."""
         disk = self.disks[node]
-        disk.was_behind = disk.was_behind and disk.replica == replica
+        if disk.replica != replica:
+            disk.was_behind = False
+            disk.renounced = disk.replica
         disk.replica = replica
         owners = self._owners.setdefault(replica, [])
         if node not in owners:

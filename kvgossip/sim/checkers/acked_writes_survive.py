@@ -21,25 +21,36 @@ class AckedWritesSurvive(Checker):
         disk = self._ledger.disks[node]
         for number in sorted(disk.acked):
             operation = self._history.operations[number]
-            dot = self._ledger.names(operation)[-1]
-            is_given_up = disk.has_given_up(dot)
-            self._check(operation, dot, rows, f"{node} restarted and", is_given_up=is_given_up)
-            if not clock.covers(dot) and not is_given_up:
-                raise self.fail(f"{node} restarted and its clock does not cover {operation}")
+            names = self._ledger.names(operation)
+            if disk.line == operation.line:
+                names = names[-1:]  # else it was issued again elsewhere, and this disk may not know
+            complaints = []
+            for dot in names:
+                is_given_up = disk.has_given_up(dot)
+                complaint = self._complaint(operation, dot, rows, is_given_up=is_given_up)
+                if complaint is None and not clock.covers(dot) and not is_given_up:
+                    complaint = f"has a clock that does not cover {operation}"
+                complaints.append(complaint)
+            if all(complaints):
+                raise self.fail(f"{node} restarted and {complaints[-1]}")
 
     def on_settled(self, states: list[NodeState]) -> None:
         for state in states:
             for operation in self._history.acked():
                 dot = self._ledger.last_name(operation)
                 is_given_up = self._ledger.is_void(dot)
-                self._check(operation, dot, state.rows, f"at the end {state.node}", is_given_up=is_given_up)
+                complaint = self._complaint(operation, dot, state.rows, is_given_up=is_given_up)
+                if complaint is not None:
+                    raise self.fail(f"at the end {state.node} {complaint}")
 
-    def _check(
-        self, operation: Operation, dot: Dot, rows: dict[Key, Entry], who: str, *, is_given_up: bool
-    ) -> None:
+    def _complaint(
+        self, operation: Operation, dot: Dot, rows: dict[Key, Entry], *, is_given_up: bool
+    ) -> str | None:
+        """What is wrong with ``rows`` if ``operation`` is to be found there under ``dot``."""
         row = rows.get(operation.key)
         is_lowered = is_given_up and isinstance(row, MvEntry)
         if not is_lowered and not holds_or_supersedes(row, dot, operation.stamp, operation.value):
-            raise self.fail(f"{who} holds {row} instead of {operation}, known as {dot}")
+            return f"holds {row} instead of {operation}, known as {dot}"
         if row is not None and self._causality.is_lost(operation.key, dot, row):
-            raise self.fail(f"{who} holds {row}: neither {operation} as {dot} nor what superseded it")
+            return f"holds {row}: neither {operation} as {dot} nor what superseded it"
+        return None
