@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kvgossip.cli import experiments
+from kvgossip.cli import experiments, sim_jobs
 from kvgossip.cli.arguments import Commands
 from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
@@ -32,7 +32,7 @@ def add_command(commands: Commands) -> None:
     )
     check.add_argument("--seeds", type=int, default=25, metavar="N", help="how many seeds (25)")
     check.add_argument("--first", type=int, default=0, metavar="S", help="the first one (0)")
-    check.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
+    sim_jobs.add_arguments(check)
     check.add_argument(
         "--windows", type=_numbers, metavar="N,N", help="only these faults of each seed, or none"
     )
@@ -95,20 +95,18 @@ def run_mutants(arguments: argparse.Namespace) -> ExitCode:
 
 def _reports(arguments: argparse.Namespace) -> "Iterator[Report]":
     """In order of seed."""
-    from concurrent.futures import ProcessPoolExecutor
-
     from kvgossip.sim.run import Case, run_case
 
     cases = [
         Case(seed, windows=arguments.windows, clients=arguments.clients, writes_each=arguments.writes)
         for seed in range(arguments.first, arguments.first + arguments.seeds)
     ]
-    if arguments.trace or arguments.jobs <= 1:
+    if arguments.trace or (arguments.jobs <= 1 and arguments.scheduler is None):
         for case in cases:
             yield run_case(case, print if arguments.trace else None)
         return
-    with ProcessPoolExecutor(arguments.jobs) as pool:
-        yield from pool.map(run_case, cases)
+    with sim_jobs.open_executor(arguments) as executor:
+        yield from executor.map(run_case, cases)
 
 
 def _with_progress(reports: "Iterator[Report]", count: int) -> "Iterator[Report]":

@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 from typing import Any
 
+from kvgossip.cli import sim_jobs
 from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
 
@@ -22,7 +23,7 @@ def add_action(actions: Any) -> None:
     parser.add_argument("--percent", type=int, metavar="N", help="of loss, or of churn a minute")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds (5)")
     parser.add_argument("--first", type=int, default=0, metavar="S", help="the first one (0)")
-    parser.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
+    sim_jobs.add_arguments(parser)
     parser.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
     parser.add_argument(
         "--report", action="store_true", help="run all at full size and write docs/MEMBERSHIP.md (an hour)"
@@ -31,7 +32,6 @@ def add_action(actions: Any) -> None:
 
 
 def run_members(arguments: argparse.Namespace) -> ExitCode:
-    from concurrent.futures import ProcessPoolExecutor
     from pathlib import Path
 
     from kvgossip.sim.members.hunting import EXPERIMENTS, run
@@ -40,7 +40,8 @@ def run_members(arguments: argparse.Namespace) -> ExitCode:
     if arguments.mutant is not None:
         return _run_mutant(arguments)
     if arguments.report:
-        write(run_plan(arguments.jobs, partial(print, flush=True)), Path())
+        with sim_jobs.open_executor(arguments) as pool:
+            write(run_plan(pool, partial(print, flush=True)), Path())
         return ExitCode.OK
     names = [arguments.experiment] if arguments.experiment else list(EXPERIMENTS)
     if names[0] not in EXPERIMENTS:
@@ -48,7 +49,7 @@ def run_members(arguments: argparse.Namespace) -> ExitCode:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     sizes = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     is_broken = False
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    with sim_jobs.open_executor(arguments) as pool:
         for name in names:
             try:
                 outcomes = list(pool.map(partial(run, name, **sizes), seeds))

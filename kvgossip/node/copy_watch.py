@@ -49,6 +49,7 @@ class CopyWatch:
         self._reissue: Reissue | None = None
         unfinished = store.get_meta(META_REISSUE)
         if unfinished is not None:
+            self._exchanges.pause()
             self._reissue = Reissue(store, staging, OldDots.decode(unfinished))
 
     @property
@@ -63,7 +64,7 @@ class CopyWatch:
         self._journal.tell("copy-found", reason=how, replica=format_id(self._me.identity.replica))
         self._merging.counter_at_start = 0
         self._peers.handle_new_identity(self._me.record())
-        self._exchanges.break_off()
+        self._exchanges.pause()
         self._reissue = Reissue(self._store, self._staging, old)
 
     def look_at_context(self, context: VersionVector | None) -> None:
@@ -90,6 +91,7 @@ class CopyWatch:
         elif self._staging.is_idle and reissue.finish():
             self._journal.tell("writes-reissued", entries=reissue.reissued_count)
             self._reissue = None
+            self._exchanges.resume()
 
     def handle_discarded(self) -> None:
         """Everything staged was discarded: begin the walk anew."""

@@ -95,6 +95,16 @@ class Exchanges:
         if exchange is not None and exchange.peer == sender and exchange.has_begun:
             exchange.break_off()
 
+    def pause(self) -> None:
+        """This node gives dots up: clocks that were read before must not be told, and none is read now."""
+        self.break_off()
+        self._answers.forget_all()
+        self.schedule.is_paused = True
+
+    def resume(self) -> None:
+        """The dots are given up for good."""
+        self.schedule.is_paused = False
+
     def break_off(self) -> None:
         """What the exchange under way brought could not be committed."""
         if self.schedule.current is not None:

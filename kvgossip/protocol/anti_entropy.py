@@ -46,6 +46,8 @@ class AntiEntropy:
         """When to try again peers of which either side was busy."""
         self._is_repeat = False
         self._next_at_ms = self._jittered(now_ms)
+        self.is_paused = False
+        """While True nothing is opened."""
         self.current: Exchange | None = None
         self.completed_count = 0
         self.broken_count = 0
@@ -128,7 +130,7 @@ class AntiEntropy:
             self.current = None
             self._count(ended, now_ms)
         self._look_again_ms = None
-        while self._wanted and self.current is None:
+        while self._wanted and self.current is None and not self.is_paused:
             if self._is_receiving(now_ms):
                 self._look_again_ms = now_ms + PUT_OFF_MS
                 return

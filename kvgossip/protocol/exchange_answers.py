@@ -201,6 +201,10 @@ class ExchangeAnswers:
         for name in [name for name in self._sessions if name[0] == sender]:
             del self._sessions[name]
 
+    def forget_all(self) -> None:
+        """What the sessions have read of this node does not hold any more. Who asks on hears that it is over."""
+        self._sessions.clear()
+
     def handle_timer(self, now_ms: int) -> None:
         for name in [n for n, s in self._sessions.items() if s.idle_at_ms <= now_ms]:
             del self._sessions[name]

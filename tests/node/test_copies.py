@@ -204,3 +204,21 @@ def test_a_node_on_an_emptied_directory_does_not_talk_to_itself() -> None:
     run([one, anew, three], 15_000)
     assert anew.bodies(kv("a")) == [b"1"]
     assert anew.replica.status().replica == id_at_start
+
+
+def test_no_exchange_is_opened_with_a_clock_whose_dots_are_being_given_up() -> None:
+    """The peer would take it over, and with it the dots of the twin's writes, which it may lack."""
+    one, again = found_copy_with_unsent_writes()
+    schedule = again.replica._exchanges.schedule
+    schedule.set_targets([one.address])
+    schedule.want(one.address, again.ms)
+    for _ in range(50):
+        if any(event.name == "writes-reissued" for event in again.events):
+            break
+        assert schedule.current is None
+        again.commit()
+        again.advance(1)
+    else:
+        raise AssertionError("the reissue did not come to an end")
+    schedule.want(one.address, again.ms)
+    assert schedule.current is not None

@@ -2,8 +2,8 @@
 
 Two nodes never end with one replica id, and neither does a restored directory keep its id if its dots exist
 elsewhere: dots that another disk holds and the restored one does not. Once a copy says that it has issued its
-writes again, no row on its disk shows a dot that it has just given up. (Those of earlier ids may be back: others
-had got them.)
+writes again, no row on its disk shows a dot that it has just given up. (Those of earlier ids may be back:
+others had got them.)
 """
 
 from kvgossip.model.ids import ReplicaId

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -61,19 +61,18 @@ PLAN: tuple[Row, ...] = (
 )
 
 
-def run_plan(jobs: int, say: Callable[[str], None]) -> dict[str, object]:
+def run_plan(pool: Executor, say: Callable[[str], None]) -> dict[str, object]:
     """JSON: the rows with (least, median, greatest) of each figure, and the series of the pictures."""
     rows = []
-    with ProcessPoolExecutor(jobs) as pool:
-        for row in PLAN:
-            outcomes = list(pool.map(_run, [(row, seed) for seed in range(row.seeds)]))
-            rows.append(_summary(row, outcomes))
-            say(line(row.command, outcomes))
-        pictures = {
-            "flap": _as_json(flap_series(0, 10, 300)[1]),
-            "one_way": _as_json(one_way_series(0, 10, 300)[1]),
-            "churn": _as_json(churn_series(0, 100, 300)[1]),
-        }
+    for row in PLAN:
+        outcomes = list(pool.map(_run, [(row, seed) for seed in range(row.seeds)]))
+        rows.append(_summary(row, outcomes))
+        say(line(row.command, outcomes))
+    pictures = {
+        "flap": _as_json(flap_series(0, 10, 300)[1]),
+        "one_way": _as_json(one_way_series(0, 10, 300)[1]),
+        "churn": _as_json(churn_series(0, 100, 300)[1]),
+    }
     return {"version": __version__, "rows": rows, "pictures": pictures}
 
 
