@@ -16,10 +16,17 @@ from kvgossip.cli.exit_code import CommandError, ExitCode
 from kvgossip.cli.sim_members import add_action
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kvgossip.sim.mutation import Caught
     from kvgossip.sim.run import Report
+    from kvgossip.sim.totals import Totals
 
 OUT = "docs/MUTANTS.md"
+RESULTS = "bench/results/seeds.json"
+REPORT = "docs/SIMULATION.md"
+REPORT_SEEDS = 20
+"""So often the report is written anew: a sweep that is interrupted leaves one of what was run."""
 
 
 def add_command(commands: Commands) -> None:
@@ -39,6 +46,9 @@ def add_command(commands: Commands) -> None:
     check.add_argument("--clients", type=_numbers, metavar="N,N", help="only these clients of each seed")
     check.add_argument("--writes", type=int, metavar="N", help="so many writes of each client")
     check.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
+    check.add_argument(
+        "--report", action="store_true", help=f"write what happened to {REPORT} and {RESULTS}, as it goes"
+    )
     check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
     check.set_defaults(run=run_check)
     add_action(actions)
@@ -66,6 +76,10 @@ def run_check(arguments: argparse.Namespace) -> ExitCode:
         totals.add(report)
         if report.violation is not None:
             _explain(report)
+        if arguments.report and (
+            totals.seed_count % REPORT_SEEDS == 0 or totals.seed_count == arguments.seeds
+        ):
+            _write_report(arguments, totals, time.monotonic() - began_s)
     print(totals.text(time.monotonic() - began_s))
     return ExitCode.FAILURE if totals.broken_count else ExitCode.OK
 
@@ -107,6 +121,43 @@ def _reports(arguments: argparse.Namespace) -> "Iterator[Report]":
         return
     with sim_jobs.open_executor(arguments) as executor:
         yield from executor.map(run_case, cases)
+
+
+def _write_report(arguments: argparse.Namespace, totals: "Totals", real_s: float) -> None:
+    import json
+    import os
+    import platform
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from kvgossip.sim.mutant import PACKAGE
+    from kvgossip.sim.totals import page
+
+    command = f"kvgossip sim check --first {arguments.first} --seeds {arguments.seeds} -j {arguments.jobs}"
+    times = os.times()
+    where: dict[str, object] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _commit(PACKAGE),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+    busy_s = times.user + times.system + times.children_user + times.children_system
+    figures = totals.figures(command, where, real_s, busy_s)
+    for name, text in ((RESULTS, json.dumps(figures, indent=1) + "\n"), (REPORT, page(figures))):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+
+
+def _commit(folder: "Path") -> str:
+    """Of the checkout that the package runs from, if it is one."""
+    import subprocess
+
+    command = ["git", "-C", str(folder), "rev-parse", "--short=10", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _with_progress(reports: "Iterator[Report]", count: int) -> "Iterator[Report]":

@@ -202,7 +202,7 @@ class ExchangeAnswers:
             del self._sessions[name]
 
     def forget_all(self) -> None:
-        """What the sessions have read of this node does not hold any more. Who asks on hears that it is over."""
+        """What the sessions have read here does not hold any more. Who asks on hears that it is over."""
         self._sessions.clear()
 
     def handle_timer(self, now_ms: int) -> None:

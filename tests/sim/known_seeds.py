@@ -25,8 +25,7 @@ KNOWN_SEEDS = (
         15,
         "a node that found out that it is a copy opened an exchange at once, with the clock of before, and so"
         " gave its peer the dots of writes of its twin that neither of them held",
-        "tests/node/test_copies.py::"
-        "test_no_exchange_is_opened_with_a_clock_whose_dots_are_being_given_up",
+        "tests/node/test_copies.py::test_no_exchange_is_opened_with_a_clock_whose_dots_are_being_given_up",
     ),
     Known(
         21,
