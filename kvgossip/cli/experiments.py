@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kvgossip.cli.arguments import Commands
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 FOLDER = "docs/experiments"
 PAGE = "docs/EXPERIMENTS.md"
 NODES = "10,100,1000,10000,100000"
+OF_NODES = {
+    "partition": ("6,12,24", "two halves are cut off, written to and joined: when all hold all again"),
+    "loss": ("24", "frames are lost: how long a write takes to everybody"),
+    "detect": ("10,30,100,300", "a node crashes: how long until all know"),
+}
+"""Experiments of which nothing but the number of nodes may be chosen, and what they are about."""
 
 
 def add_actions(actions: Commands) -> None:
@@ -37,6 +44,10 @@ def add_actions(actions: Commands) -> None:
         "--whole", action="store_true", help="whole replicas, not rumor machines alone; some 1,000 at most"
     )
     _add_common(spread, run_spread)
+    for name, (nodes, what) in OF_NODES.items():
+        parser = actions.add_parser(name, help=what, epilog=f"example: kvgossip sim {name} --nodes {nodes}")
+        parser.add_argument("--nodes", type=_sizes, default=nodes, metavar="N,N", help=f"how many ({nodes})")
+        _add_common(parser, partial(run_of_nodes, name))
     demers = actions.add_parser(
         "demers", help="tables 1 to 3 of Demers et al. 1987, from the rumor machine that ships"
     )
@@ -66,6 +77,15 @@ def run_spread(arguments: argparse.Namespace) -> ExitCode:
     return _conduct(arguments, "spread", name, command, lambda pool: sweep.sweep(spread.run, tasks, pool))
 
 
+def run_of_nodes(name: str, arguments: argparse.Namespace) -> ExitCode:
+    from kvgossip.sim.experiments import detect, loss, partition, sweep
+
+    module = {"partition": partition, "loss": loss, "detect": detect}[name]
+    tasks = module.tasks(arguments.nodes, arguments.seeds or module.SEEDS)
+    command = f"kvgossip sim {name} --nodes {','.join(map(str, arguments.nodes))}"
+    return _conduct(arguments, name, name, command, lambda pool: sweep.sweep(module.run, tasks, pool))
+
+
 def run_demers(arguments: argparse.Namespace) -> ExitCode:
     from kvgossip.sim.experiments import demers
 
@@ -92,7 +112,7 @@ def run_report(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _add_common(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], ExitCode]) -> None:
-    parser.add_argument("--seeds", type=int, metavar="N", help="of each setting (20; 3 of 100,000 nodes)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="of each setting (20; few of very many nodes)")
     parser.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes (1)")
     _add_folder(parser)
     parser.set_defaults(run=run)

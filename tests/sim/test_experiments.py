@@ -17,7 +17,7 @@ from kvgossip.cli.main import main
 from kvgossip.config import RumorDirection, Tuning
 from kvgossip.model.ids import Address
 from kvgossip.sim.epidemic import PAPER, Epidemic, News, Others, in_cycles
-from kvgossip.sim.experiments import demers, spread, whole
+from kvgossip.sim.experiments import demers, detect, loss, partition, spread, whole
 from kvgossip.sim.experiments.result import Row, Sample, from_json, summarize
 from kvgossip.sim.experiments.sweep import Outcome, Task, sweep
 
@@ -131,3 +131,24 @@ def test_a_result_is_written_as_json_and_drawn(tmp_path: Path, capsys: pytest.Ca
     assert [row.setting["nodes"] for row in result.rows] == [10, 30, 10, 30]
     assert result.rows[0].seed_count == 3
     assert (tmp_path / "spread-fanout-2.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_after_a_partition_everybody_holds_everything_soon() -> None:
+    outcome = partition.run({"nodes": 4, "cut, s": 5}, 0)
+    assert outcome.figures["t_50 %, ms"] <= outcome.figures["t_last, ms"] < 3_000
+    lacked = outcome.curves["share of what was lacking"]
+    assert (lacked[0], lacked[-1]) == (1, 0)
+    assert list(lacked) == sorted(lacked, reverse=True)
+
+
+def test_a_write_reaches_everybody_at_half_the_frames_lost() -> None:
+    none = loss.run({"nodes": 5, "loss, %": 0}, 0).figures
+    half = [loss.run({"nodes": 5, "loss, %": 50}, seed).figures for seed in range(3, 6)]
+    assert none["residue of the rumor"] == 0
+    assert none["t_last, ms"] < 100 < max(figures["t_last, ms"] for figures in half) < 30_000
+    assert fmean(figures["traffic"] for figures in half) > none["traffic"]
+
+
+def test_a_crash_is_noticed_by_the_experiment_of_the_membership_simulator() -> None:
+    figures = detect.run({"nodes": 6}, 0).figures
+    assert 0 < figures["first suspicion, s"] < figures["down everywhere, s"] < 10

@@ -132,6 +132,47 @@ def draw_demers(result: Result, axes: "Sequence[Axes]") -> None:
         panel.grid(alpha=0.3)
 
 
+def draw_partition(result: Result, axes: "Sequence[Axes]") -> None:
+    """What is still lacking after the heal; and the times against the number of nodes."""
+    for row, colour in zip(result.rows, COLOURS, strict=False):
+        band(axes[0], row.curves["share of what was lacking"], colour, f"{row.setting['nodes']} nodes")
+    axes[0].set(title="after the heal", xlabel="seconds", ylabel="share of what was lacking")
+    _draw_figures(axes[1], result.rows, "nodes", ("t_last, ms", "all alive everywhere, ms"))
+    axes[1].set(xlabel="nodes", ylabel="ms after the heal", ylim=(0, None))
+    for panel in axes:
+        panel.legend(fontsize=8)
+        panel.grid(alpha=0.3)
+
+
+def draw_loss(result: Result, axes: "Sequence[Axes]") -> None:
+    for row, colour in zip(result.rows, COLOURS, strict=False):
+        band(axes[0], row.curves["share that lacks it"], colour, f"{row.setting['loss, %']} %")
+    axes[0].set(title="one write, by loss of frames", xlabel="ms", ylabel="share of nodes that lack it")
+    _draw_figures(axes[1], result.rows, "loss, %", ("t_avg, ms", "t_last, ms"))
+    axes[1].set(xlabel="loss, %", ylabel="ms", yscale="log")
+    for panel in axes:
+        panel.legend(fontsize=8)
+        panel.grid(alpha=0.3)
+
+
+def draw_detect(result: Result, axes: "Sequence[Axes]") -> None:
+    figures = ("first suspicion, s", "down everywhere, s", "restarted, alive everywhere, s")
+    _draw_figures(axes[0], result.rows, "nodes", figures)
+    axes[0].set(title="one node crashes", xlabel="nodes", ylabel="seconds", xscale="log", ylim=(0, None))
+    axes[0].legend(fontsize=8)
+    axes[0].grid(alpha=0.3)
+
+
+def _draw_figures(axes: "Axes", rows: Sequence[Row], against: str, names: Sequence[str]) -> None:
+    """Figures against a number of the setting."""
+    x = [float(row.setting[against]) for row in rows]
+    for name, colour in zip(names, COLOURS[::2], strict=False):
+        samples = [row.figures[name] for row in rows]
+        low, high = [s.low for s in samples], [s.high for s in samples]
+        axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(x, [s.mean for s in samples], color=colour, marker="o", label=name)
+
+
 def expected_rounds(nodes: int, fanout: int) -> float:
     """Pittel's log2 n + ln n (1987) for more than one contact a round: first it grows, then it fills up."""
     return log(nodes) / log(fanout + 1) + log(nodes) / fanout
@@ -150,5 +191,8 @@ PLOTS: dict[str, tuple[Draw, int]] = {
     "spread": (draw_spread, 3),
     "whole": (draw_whole, 1),
     "demers": (draw_demers, 3),
+    "partition": (draw_partition, 2),
+    "loss": (draw_loss, 2),
+    "detect": (draw_detect, 1),
 }
 """By experiment: who draws it, and how many panels side by side."""

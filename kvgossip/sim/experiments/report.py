@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kvgossip.sim.experiments import files
 from kvgossip.sim.experiments.report_demers import demers_section
+from kvgossip.sim.experiments.report_faults import detect_section, loss_section, partition_section
 from kvgossip.sim.experiments.report_spread import claims_section, spread_section, whole_section
 from kvgossip.sim.experiments.result import Result
 
@@ -54,5 +55,8 @@ SECTIONS: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("whole-fanout-2", "spread-fanout-2"), whole_section),
     (("spread-fanout-2", "spread-fanout-4"), claims_section),
     (("demers",), demers_section),
+    (("partition",), partition_section),
+    (("loss",), loss_section),
+    (("detect",), detect_section),
 )
 """The results that a section needs, and who writes it."""
