@@ -27,11 +27,15 @@ from bench.http_load import Connection, at_rate, connections, load_keys
 from bench.testbed import MODES, Testbed, start_testbed
 from kvgossip.model.dot import Dot
 
-TARGETS = {"converged_s": 3.0, "payload_ratio": 2.0, "client_errors": 0.0}
+TARGETS = {"converged_s": 3.0, "client_errors": 0.0}
+TARGET_OF_MANY = {"payload_ratio": 2.0}
+"""Where thousands of entries differ: what few cost is mostly membership and the rumors still told."""
+MANY = 1_000
 RATE_HZ_MAX = 1_000.0
 READS_HZ = 100.0
 READ_TURN_S = 0.25
 CONNECTIONS_A_NODE = 8
+IDLE_S_MAX = 5.0
 CONVERGE_TIMEOUT_S = 300.0
 POLL_S = 0.05
 SAMPLE_S = 0.5
@@ -97,7 +101,9 @@ def main(arguments: list[str]) -> None:
         write_points(options.name, [(vars_of(each), measure_runs(each, options.runs)[0]) for each in swept])
     else:
         runs, series = measure_runs(setting, options.runs)
-        write_result(options.name, vars_of(setting), runs, TARGETS, series)
+        has_many = setting.keys * setting.divergence >= MANY
+        targets = TARGETS | (TARGET_OF_MANY if has_many else {})
+        write_result(options.name, vars_of(setting), runs, targets, series)
 
 
 def measure_runs(setting: Setting, count: int) -> tuple[list[Figures], Series]:
@@ -192,44 +198,42 @@ class _Run:
     async def _write(self, operations: list[Operation]) -> None:
         rate_hz = min(RATE_HZ_MAX, len(operations) / self._setting.partition_s)
         apis = [[self._bed.apis[node] for node in side] for side in self._sides]
-        async with (
-            connections(apis[0] * CONNECTIONS_A_NODE) as one,
-            connections(apis[1] * CONNECTIONS_A_NODE) as two,
-        ):
-            idle = _Pool(one), _Pool(two)
+        pools = [_Pool(addresses * CONNECTIONS_A_NODE) for addresses in apis]
 
-            async def write(index: int) -> None:
-                operation = operations[index]
-                intended_s = time.monotonic()
-                async with idle[operation.side].lend() as connection:
-                    answer = await differences.perform(connection, operation)
-                self._clients.write_ms.append((time.monotonic() - intended_s) * 1e3)
-                if answer.status in (201, 204):
-                    self._differences.note(operation, answer)
-                else:
-                    self._clients.errors[str(answer.status)] += 1
+        async def write(index: int) -> None:
+            operation = operations[index]
+            intended_s = time.monotonic()
+            async with pools[operation.side].lend() as connection:
+                answer = await differences.perform(connection, operation)
+            self._clients.write_ms.append((time.monotonic() - intended_s) * 1e3)
+            if answer.status in (201, 204):
+                self._differences.note(operation, answer)
+            else:
+                self._clients.errors[str(answer.status)] += 1
 
-            await at_rate(rate_hz, len(operations) / rate_hz + 1e-6, write)
+        await at_rate(rate_hz, len(operations) / rate_hz + 1e-6, write)
+        for pool in pools:
+            await pool.close()
 
     async def _read_always(self, names: list[str]) -> None:
-        apis = self._bed.apis
-        async with connections(apis * 2) as opened:
-            pools = [_Pool(opened[node :: len(apis)]) for node in range(len(apis))]
+        pools = [_Pool([address] * 2) for address in self._bed.apis]
 
-            async def read(index: int) -> None:
-                intended_s = time.monotonic()
-                try:
-                    async with pools[index % len(pools)].lend() as connection:
-                        answer = await connection.get(names[self._rng.randrange(len(names))])
-                except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                    self._clients.errors[type(error).__name__] += 1
-                    return
-                self._clients.read_ms.append((time.monotonic() - intended_s) * 1e3)
-                if answer.status not in (200, 404):
-                    self._clients.errors[str(answer.status)] += 1
+        async def read(index: int) -> None:
+            intended_s = time.monotonic()
+            try:
+                async with pools[self._rng.randrange(len(pools))].lend() as connection:
+                    answer = await connection.get(names[self._rng.randrange(len(names))])
+            except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                self._clients.errors[type(error).__name__] += 1
+                return
+            self._clients.read_ms.append((time.monotonic() - intended_s) * 1e3)
+            if answer.status not in (200, 404):
+                self._clients.errors[str(answer.status)] += 1
 
-            while not self._is_over:
-                await at_rate(READS_HZ, READ_TURN_S, read)
+        while not self._is_over:
+            await at_rate(READS_HZ, READ_TURN_S, read)
+        for pool in pools:
+            await pool.close()
 
     # -- what the nodes say
 
@@ -354,20 +358,31 @@ class _Run:
 
 
 class _Pool:
-    """Connections that are lent out one at a time."""
+    """Connections to some nodes, lent out in turn; one that was idle for long is opened anew."""
 
-    def __init__(self, opened: list[Connection]) -> None:
-        self._idle: asyncio.Queue[Connection] = asyncio.Queue()
-        for connection in opened:
-            self._idle.put_nowait(connection)
+    def __init__(self, addresses: list[str]) -> None:
+        self._idle: asyncio.Queue[tuple[str, Connection | None, float]] = asyncio.Queue()
+        for address in addresses:
+            self._idle.put_nowait((address, None, 0.0))
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[Connection]:
-        connection = await self._idle.get()
+        address, connection, used_s = await self._idle.get()
         try:
+            if connection is not None and time.monotonic() - used_s > IDLE_S_MAX:
+                await connection.close()
+                connection = None
+            if connection is None:
+                connection = await Connection.open(address)
             yield connection
         finally:
-            self._idle.put_nowait(connection)
+            self._idle.put_nowait((address, connection, time.monotonic()))
+
+    async def close(self) -> None:
+        while not self._idle.empty():
+            _, connection, _ = self._idle.get_nowait()
+            if connection is not None:
+                await connection.close()
 
 
 def _first_visible_s(trace: str, wanted: set[Dot]) -> dict[Dot, float]:
