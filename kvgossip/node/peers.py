@@ -165,6 +165,8 @@ class Peers:
 
         As long again the claim is kept, so that nobody who was away brings the member back.
         """
+        if not self._since_wall_ms:
+            return
         table = self.membership.table
         is_majority = 2 * table.present_count > 1 + sum(1 for _ in table.known())
         for replica, since_ms in list(self._since_wall_ms.items()):

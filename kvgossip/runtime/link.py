@@ -108,11 +108,14 @@ class Link:
         """A frame has gone, or has vanished by injected fault: from now on a sign of life is expected."""
         if self._silent_since_s is None:
             self._silent_since_s = self._loop.time()
+            self._progress = None
 
     def check_alive(self, now_s: float) -> bool:
         """Ping or abort a silent link. False if it was aborted. Call it a few times a second."""
         if self._silent_since_s is None:
             return True
+        if now_s - self._silent_since_s < PING_AFTER_S / 2:
+            return True  # most frames are answered by then, and to ask the kernel costs
         if self._has_progressed():
             self._silent_since_s = now_s
             self._is_pinged = False
