@@ -26,7 +26,9 @@ def add_action(actions: Any) -> None:
     sim_jobs.add_arguments(parser)
     parser.add_argument("--mutant", metavar="NAME", help="run them against a copy with this fault in it")
     parser.add_argument(
-        "--report", action="store_true", help="run all at full size and write docs/MEMBERSHIP.md (an hour)"
+        "--report",
+        action="store_true",
+        help="run all at full size and write docs/MEMBERSHIP.md (a quarter of an hour of one core)",
     )
     parser.set_defaults(run=run_members)
 

@@ -56,7 +56,10 @@ def loss(seed: int, nodes: int = 10, percent: int = 50, seconds: int = 30) -> Fi
 
 
 def crash(seed: int, nodes: int = 10) -> Figures:
-    """One node is gone: somebody suspects it soon, whatever the size, and all hold it down in time."""
+    """One node is gone: somebody suspects it soon, whatever the size, and all hold it down in time.
+
+    Then it restarts, and all hold it alive again.
+    """
     cluster = MemberCluster(nodes, seed)
     cluster.run(CALM_MS + cluster.rng.randrange(1_000))
     victim = cluster.rng.choice(cluster.nodes)

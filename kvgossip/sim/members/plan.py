@@ -16,7 +16,7 @@ from kvgossip.sim.members.hunting import EXPERIMENTS, Outcome, run
 
 RESULTS = "bench/results/sim-members.json"
 REPORT = "docs/MEMBERSHIP.md"
-PICTURES = "docs/pictures"
+PICTURES = "docs/plots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def text(results: dict[str, object]) -> str:
             lines.append(f"| {name} | {least} | **{middle}** | {most} |")
         lines.append("")
         if said in ("flap", "one_way", "churn") and row is [r for r in rows if r["experiment"] == said][-1]:
-            lines += [f"![{said.replace('_', ' ')} over time](pictures/members-{said}.png)", ""]
+            lines += [f"![{said.replace('_', ' ')} over time](plots/members-{said}.png)", ""]
     return "\n".join(lines)
 
 
@@ -149,7 +149,7 @@ def draw(results: dict[str, object], folder: Path) -> None:
             axis.grid(visible=True, linewidth=0.3)
         axes[0].set_title(f"{name.replace('_', ' ')}, seed 0", fontsize=10)
         axes[-1].set_xlabel("simulated seconds")
-        figure.savefig(folder / f"members-{name}.png", dpi=80)
+        figure.savefig(folder / f"members-{name}.png", dpi=80, metadata={"Software": None})
 
 
 def _run(given: tuple[Row, int]) -> Outcome:
