@@ -3,7 +3,19 @@
 import sys
 from importlib import import_module
 
-NAMES = ("crash", "docker", "exchange", "join", "lag", "members", "memory", "partition", "report", "starts")
+NAMES = (
+    "crash",
+    "docker",
+    "exchange",
+    "join",
+    "lag",
+    "members",
+    "memory",
+    "partition",
+    "peers",
+    "report",
+    "starts",
+)
 
 
 def main() -> int:

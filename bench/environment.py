@@ -40,8 +40,14 @@ def write_result(
     runs: Sequence[Figures],
     targets: Figures,
     series: Series | None = None,
+    *,
+    targets_min: Figures | None = None,
 ) -> None:
-    """Print and keep ``bench/results/NAME.json``: every run, the median of each figure, and its target."""
+    """Print and keep ``bench/results/NAME.json``: every run, the median of each figure, and its target.
+
+    ``targets`` are the most that a figure may be, ``targets_min`` the least.
+    """
+    least = targets_min or {}
     medians = {key: statistics.median(run.get(key, 0.0) for run in runs) for key in runs[0]}
     result = {
         "name": name,
@@ -51,12 +57,14 @@ def write_result(
         "runs": list(runs),
         "median": medians,
         "target_max": targets,
+        "target_min": least,
         **({"series": series} if series else {}),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     for key, median in medians.items():
         target = f"  (at most {targets[key]:g})" if key in targets else ""
+        target += f"  (at least {least[key]:g})" if key in least else ""
         print(f"{name}: {key} = {median:.6g}{target}")
 
 

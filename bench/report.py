@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.environment import RESULTS
+from bench.peers_report import render_peers
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -64,7 +65,10 @@ def render_page(text: str, results: dict[str, Result]) -> str:
         head, name, chosen, end = block.groups()
         result = results[name]
         keys = [key.strip() for key in chosen.split(",")] if chosen else None
-        rows = _points(result, keys) if "points" in result else _figures(result, keys)
+        if name.startswith("peers"):
+            rows = render_peers(result)
+        else:
+            rows = _points(result, keys) if "points" in result else _figures(result, keys)
         return f"{head}{rows}\n{_origin(result)}\n{end}"
 
     return _BLOCK.sub(render, text)
