@@ -24,18 +24,21 @@ _WITHOUT_LENGTH = (204, 304)
 
 
 class Answer(web.StreamResponse):
-    """Status, headers and the whole body. ``must_close``: the connection ends with it."""
+    """Status, headers and the whole body. ``must_close``: the connection ends with it.
+
+    ``headers`` may be the lines of a head: to make those at once is what the answers do that are given most.
+    """
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes = b"", *, must_close: bool = False
+        self, status: int, headers: Mapping[str, str] | str, body: bytes = b"", *, must_close: bool = False
     ) -> None:
         self._status = status
-        self._named = headers
+        self._headers_sent = headers
         self._whole_body = body
         self._must_close = must_close
 
     def add_header(self, name: str, value: str) -> None:
-        self._named = {**self._named, name: value}
+        self._headers_sent = f"{self._lines()}{name}: {value}\r\n"
 
     async def prepare(self, request: web.BaseRequest) -> None:
         transport = request.transport
@@ -56,12 +59,16 @@ class Answer(web.StreamResponse):
 
     def encode(self, *, is_head: bool, connection: str = "") -> bytes:
         """The whole answer. ``connection``: the line of that field, if there is to be one."""
-        body = self._whole_body
-        fields = "".join([f"{name}: {value}\r\n" for name, value in self._named.items()])
-        length = "" if self._status in _WITHOUT_LENGTH else f"Content-Length: {len(body)}\r\n"
-        start = _STARTS[self._status]
-        head = f"{start}{fields}{length}{connection}Date: {_date()}\r\n\r\n".encode()
+        status, body = self._status, self._whole_body
+        length = "" if status in _WITHOUT_LENGTH else f"Content-Length: {len(body)}\r\n"
+        head = f"{_STARTS[status]}{self._lines()}{length}{connection}Date: {_date()}\r\n\r\n".encode()
         return head if is_head else head + body
+
+    def _lines(self) -> str:
+        headers = self._headers_sent
+        if isinstance(headers, str):
+            return headers
+        return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def json_answer(document: Json, *, status: int = 200) -> Answer:

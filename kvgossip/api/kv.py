@@ -7,11 +7,12 @@ from kvgossip.api.expiry import expiry_header, read_expiring_value
 from kvgossip.api.precondition import answer_unless_wanted, read_condition
 from kvgossip.api.problem import Problem, ProblemError, encode_problem, problem_answer, problem_document
 from kvgossip.api.query import Query
-from kvgossip.api.written import answer_write, version_headers
+from kvgossip.api.written import answer_write, version_headers, version_lines
 from kvgossip.model.ids import Key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
 from kvgossip.node.effects import Condition
+from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.runtime.node import Node
 
 NOT_FOUND_DETAIL = "no value of this key has reached this node, or it was deleted"
@@ -29,20 +30,23 @@ def show(node: Node, key: Key, condition: Condition) -> Answer:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     entry, etag = found
     assert isinstance(entry, KvEntry)  # the kind is part of the key
-    headers = version_headers(etag, entry.stamp, entry.dot)
     value = entry.value
     if value is not None and value.expires_ms:
         value = entry.live(node.replica.wall_ms(node.now()))
     if value is None:
+        headers = version_headers(etag, entry.stamp, entry.dot)
         if entry.is_tombstone:
             headers["Kv-Deleted"] = "true"
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, headers)
-    headers |= expiry_header(value)
-    unwanted = answer_unless_wanted(condition, etag, headers, problem_headers={})
-    if unwanted is not None:
-        return unwanted
-    headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
-    return Answer(200, headers, value.body)
+    if condition is not NO_CONDITION or value.expires_ms:
+        headers = version_headers(etag, entry.stamp, entry.dot) | expiry_header(value)
+        unwanted = answer_unless_wanted(condition, etag, headers, problem_headers={})
+        if unwanted is not None:
+            return unwanted
+        headers["Content-Type"] = value.content_type or DEFAULT_CONTENT_TYPE
+        return Answer(200, headers, value.body)
+    lines = version_lines(etag, entry.stamp, entry.dot)
+    return Answer(200, f"{lines}Content-Type: {value.content_type or DEFAULT_CONTENT_TYPE}\r\n", value.body)
 
 
 async def put(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:

@@ -77,7 +77,7 @@ class PlainHeads:
         if method != b"PUT":
             if length is not None or head.content_type:
                 return None
-            return PlainRequest(_METHODS[method], name, "", b"", head_end + 2)
+            return PlainRequest("GET" if method == b"GET" else "HEAD", name, "", b"", head_end + 2)
         if length is None:
             return None
         body_start = head_end + 2
@@ -93,9 +93,6 @@ class PlainHeads:
                 self._known.clear()
             self._known[raw] = head
         return head
-
-
-_METHODS = {b"GET": "GET", b"HEAD": "HEAD", b"PUT": "PUT"}
 
 
 def read_plain_head(raw: bytes) -> PlainHead | None:

@@ -30,15 +30,16 @@ class ShortPath:
 
     def find_requests(self, data: bytes) -> list[PlainRequest]:
         """The plain requests that ``data`` is; none if it is anything else, or the node is not ready."""
-        found: list[PlainRequest] = []
-        start = 0
-        while start < len(data):
-            request = self._heads.find_request(data, start) if self._node.is_ready else None
-            if request is None:
-                return []
+        if not self._node.is_ready:
+            return []
+        request = self._heads.find_request(data, 0)
+        found = []
+        while request is not None:
             found.append(request)
-            start = request.end
-        return found
+            if request.end == len(data):
+                return found
+            request = self._heads.find_request(data, request.end)
+        return []
 
     def get(self, request: PlainRequest) -> bytes | None:
         """The answer to a GET or HEAD; None if it is for the long path."""

@@ -26,8 +26,13 @@ _REFUSALS = {
 }
 
 
-def version_headers(etag: str | None, stamp: Stamp, dot: Dot) -> dict[str, str]:
+def version_headers(etag: str, stamp: Stamp, dot: Dot) -> dict[str, str]:
     return {"ETag": f'"{etag}"', "Kv-Stamp": format_stamp(stamp), "Kv-Dot": str(dot)}
+
+
+def version_lines(etag: str, stamp: Stamp, dot: Dot) -> str:
+    """What ``version_headers`` names, as the lines of a head."""
+    return f'ETag: "{etag}"\r\nKv-Stamp: {format_stamp(stamp)}\r\nKv-Dot: {dot}\r\n'
 
 
 def context_header(secret: ClusterSecret, key: Key, vector: VersionVector) -> dict[str, str]:
@@ -45,7 +50,8 @@ def answer_write(secret: ClusterSecret, key: Key, result: Result, *, is_put: boo
     if isinstance(result, Refused):
         raise refusal_of(secret, key, result)
     assert isinstance(result, Written)  # a write is never answered by a convergence check
+    status = 201 if is_put and result.created else 204
+    if result.context is None:
+        return Answer(status, version_lines(result.etag, result.stamp, result.dot))
     headers = version_headers(result.etag, result.stamp, result.dot)
-    if result.context is not None:
-        headers |= context_header(secret, key, result.context)
-    return Answer(201 if is_put and result.created else 204, headers)
+    return Answer(status, headers | context_header(secret, key, result.context))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kvgossip.model.ids import ReplicaId, format_id
+from kvgossip.model.ids import ReplicaId
 
 
 class Dot(NamedTuple):
@@ -23,7 +23,7 @@ class Dot(NamedTuple):
     counter: int
 
     def __str__(self) -> str:
-        return f"{format_id(self.replica)}-{self.counter}"
+        return f"{self[0]:016x}-{self[1]}"  # as ``format_id`` has it, without the call
 
 
 @dataclass(frozen=True, slots=True)
