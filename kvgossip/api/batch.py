@@ -9,6 +9,8 @@ read its answers is not read from. Nothing grows with the length of a batch.
 import asyncio
 import json
 import logging
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -17,12 +19,22 @@ from kvgossip.api.body import answer_expectation, refuse_encoding
 from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
 from kvgossip.api.lines import read_lines
-from kvgossip.api.operation import Fields, Operation, problem_fields, read_fields, read_operation, show, write
+from kvgossip.api.operation import (
+    Fields,
+    Operation,
+    begin_write,
+    problem_fields,
+    read_fields,
+    read_operation,
+    show,
+    show_written,
+)
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.stream import Stream
 from kvgossip.config import KEY_BYTES_MAX
 from kvgossip.errors import KvGossipError
 from kvgossip.model.ids import Key
+from kvgossip.node.effects import Result
 from kvgossip.runtime.node import Node
 
 LINE_BYTES_MAX = 2 << 20
@@ -44,8 +56,8 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
     batch = _Batch(node)
     reader = asyncio.create_task(batch.read(request))
     try:
-        while (line := await batch.next_answer()) is not None:
-            await answer.write(line)
+        while (lines := await batch.next_answers()) is not None:
+            await answer.write(lines)
         await reader
     except ProblemError as error:  # the lines cannot be told apart any more
         answer.force_close()
@@ -57,99 +69,126 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Line:
-    """A line that is performed, until its answer was taken."""
+    """A line that was begun, until its answer was taken. ``size`` counts against the limit meanwhile."""
 
-    answer: asyncio.Task[bytes]
+    base: Fields
     size: int
-    key: Key | None
-    """Of a write."""
+    answer: bytes | None = None
 
 
 class _Batch:
-    """The lines in flight."""
+    """The lines in flight, in order. A line whose answer is there waits for those before it alone."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._lines: asyncio.Queue[_Line | None] = asyncio.Queue()
-        self._count = 0
+        self._lines: deque[_Line] = deque()
         self._bytes = 0
+        self._has_ended = False
         self._has_room = asyncio.Event()
-        self._writes: dict[Key, asyncio.Task[bytes]] = {}
-        """The last write in flight of each key."""
+        self._has_news = asyncio.Event()
+        """An answer has come to the first line, or the end."""
+        self._writes: Counter[Key] = Counter()
+        """How many writes of each key are in flight."""
+        self._has_written = asyncio.Event()
 
     async def read(self, request: web.BaseRequest) -> None:
         """Begin line after line. Raises ``ProblemError`` if the body is garbled or too slow."""
         number = 0
         try:
-            async for line in read_lines(request, bytes_max=LINE_BYTES_MAX):
+            async for raw in read_lines(request, bytes_max=LINE_BYTES_MAX):
                 number += 1
-                await self._room()
-                await self._begin(line, number)
+                while len(self._lines) >= LINES_IN_FLIGHT_MAX or self._bytes >= BYTES_IN_FLIGHT_MAX:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+                await self._begin(raw, number)
         finally:
-            self._lines.put_nowait(None)
+            self._has_ended = True
+            self._has_news.set()
 
-    async def next_answer(self) -> bytes | None:
-        """In the order of the lines; None at the end."""
-        line = await self._lines.get()
-        if line is None:
-            return None
-        answer = await line.answer
-        if line.key is not None and self._writes.get(line.key) is line.answer:
-            del self._writes[line.key]
-        self._count -= 1
-        self._bytes -= line.size
+    async def next_answers(self) -> bytes | None:
+        """All that can be told by now, in the order of the lines; None at the end."""
+        lines = self._lines
+        while not lines or lines[0].answer is None:
+            if self._has_ended and not lines:
+                return None
+            self._has_news.clear()
+            await self._has_news.wait()
+        answers = []
+        while lines and (answer := lines[0].answer) is not None:
+            answers.append(answer)
+            self._bytes -= lines.popleft().size
         self._has_room.set()
-        return answer
-
-    async def _room(self) -> None:
-        while self._count >= LINES_IN_FLIGHT_MAX or self._bytes >= BYTES_IN_FLIGHT_MAX:
-            self._has_room.clear()
-            await self._has_room.wait()
+        return b"".join(answers)
 
     async def _begin(self, raw: bytes | None, number: int) -> None:
-        """A write is left under way; anything else is done at once, behind the writes of its key."""
-        base: Fields = {"key": None, "line": number}
-        operation: Operation | ProblemError
+        """A write is left under way; anything else is answered at once, behind the writes of its key."""
+        line = _Line({"key": None, "line": number}, len(raw or b""))
         try:
-            operation = _understand(raw, base)
+            operation = _understand(raw, line.base)
         except ProblemError as error:
-            operation = error
-        key = operation.key if isinstance(operation, Operation) else None
-        is_write = isinstance(operation, Operation) and operation.op != "get"
-        if not is_write and key in self._writes:
-            await asyncio.wait((self._writes[key],))
-        task = asyncio.create_task(self._answer(operation, base))
-        if is_write and key is not None:
-            self._writes[key] = task
-            self._add(_Line(task, len(raw or b""), key))
+            self._add(line)
+            self._tell(line, problem_fields(error))
+            return
+        if operation.op == "get":
+            while operation.key in self._writes:
+                self._has_written.clear()
+                await self._has_written.wait()
+            line.answer = _encode(line.base | _checked(lambda: show(self._node, operation.key)))
+            line.size = len(line.answer)
+            self._add(line)
+            self._note(line)
         else:
-            await asyncio.wait((task,))
-            self._add(_Line(task, len(task.result()), None))
+            self._add(line)
+            self._begin_write(line, operation)
+
+    def _begin_write(self, line: _Line, operation: Operation) -> None:
+        key, writes = operation.key, self._writes
+        writes[key] += 1
+
+        def end(fields: Fields) -> None:
+            writes[key] -= 1
+            if not writes[key]:
+                del writes[key]
+            self._has_written.set()
+            self._tell(line, fields)
+
+        def finish(result: Result) -> None:
+            end(_checked(lambda: show_written(self._node, operation, result)))
+
+        def begin() -> Fields:
+            begin_write(self._node, operation, finish)
+            return {}
+
+        problem = _checked(begin)
+        if problem:
+            end(problem)
 
     def _add(self, line: _Line) -> None:
-        self._count += 1
         self._bytes += line.size
-        self._lines.put_nowait(line)
+        self._lines.append(line)
 
-    async def _answer(self, operation: Operation | ProblemError, base: Fields) -> bytes:
-        """Never raises: what goes wrong with one line stops no other."""
-        try:
-            if isinstance(operation, ProblemError):
-                raise operation
-            if operation.op == "get":
-                return _encode(base | show(self._node, operation.key))
-            return _encode(base | await write(self._node, operation))
-        except ProblemError as error:
-            return _encode(base | problem_fields(error))
-        except KvGossipError as error:
-            return _encode(base | problem_fields(problem_of(error)))
-        except Exception:
-            _log.exception("a line of a batch failed")
-            return _encode(
-                base | problem_fields(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))
-            )
+    def _tell(self, line: _Line, fields: Fields) -> None:
+        line.answer = _encode(line.base | fields)
+        self._note(line)
+
+    def _note(self, line: _Line) -> None:
+        if self._lines[0] is line:
+            self._has_news.set()
+
+
+def _checked(act: Callable[[], Fields]) -> Fields:
+    """What ``act`` returns, or the problem that it raises: what goes wrong with one line stops no other."""
+    try:
+        return act()
+    except ProblemError as error:
+        return problem_fields(error)
+    except KvGossipError as error:
+        return problem_fields(problem_of(error))
+    except Exception:
+        _log.exception("a line of a batch failed")
+        return problem_fields(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))
 
 
 def _understand(raw: bytes | None, base: Fields) -> Operation:

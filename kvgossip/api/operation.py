@@ -29,7 +29,8 @@ from kvgossip.model.ids import Key, Kind, make_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.stamp import format_stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
-from kvgossip.node.effects import Refused, Written
+from kvgossip.node.effects import Refused, Result, Written
+from kvgossip.runtime.engine import Tell
 from kvgossip.runtime.node import Node
 
 Fields = dict[str, Json]
@@ -90,30 +91,33 @@ def read_operation(fields: Mapping[str, object]) -> Operation:
     )
 
 
-async def write(node: Node, operation: Operation) -> Fields:
-    """Perform a put or delete. Raises ``ProblemError``, ``ContextError`` or ``StoreError``."""
+def begin_write(node: Node, operation: Operation, tell: Tell) -> None:
+    """Begin a put or delete. Raises ``ContextError`` or ``StoreError``; then ``tell`` is not called."""
     key, value = operation.key, operation.value
     context = None
     if operation.context is not None:
         context = decode_context(node.secret, key, operation.context)
     if value is None:
-        result = await node.delete(key, context)
-    else:
-        if operation.ttl_ms is not None:
-            expires_ms = expires_ms_after(node, operation.ttl_ms)
-            value = Value(value.body, value.content_type, expires_ms)
-        result = await node.put(key, value, context)
+        node.begin_delete(key, tell, context)
+        return
+    if operation.ttl_ms is not None:
+        value = value._replace(expires_ms=expires_ms_after(node, operation.ttl_ms))
+    node.begin_put(key, value, tell, context)
+
+
+def show_written(node: Node, operation: Operation, result: Result) -> Fields:
+    """What a put or delete answers. Raises ``ProblemError`` if it was refused."""
     if isinstance(result, Refused):
-        raise refusal_of(node.secret, key, result)
+        raise refusal_of(node.secret, operation.key, result)
     assert isinstance(result, Written)  # a write is never answered by a convergence check
     fields: Fields = {
-        "status": 201 if value is not None and result.created else 204,
+        "status": 201 if operation.value is not None and result.created else 204,
         "etag": f'"{result.etag}"',
         "stamp": format_stamp(result.stamp),
         "dot": str(result.dot),
     }
     if result.context is not None:
-        fields["context"] = encode_context(node.secret, key, result.context)
+        fields["context"] = encode_context(node.secret, operation.key, result.context)
     return fields
 
 

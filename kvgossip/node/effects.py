@@ -23,8 +23,7 @@ Ticket = NewType("Ticket", int)
 """Names one local write until its ``Done``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A local write is durable. ``etag`` is the entry's version; ``created``: no live value was here before.
 
     ``context`` is the vector of the entry, for ``mv`` keys; None for ``kv``.

@@ -36,7 +36,7 @@ def stage_write(
     concurrent with everything.
     """
     current = staging.lookup(key)
-    if condition != NO_CONDITION:
+    if condition is not NO_CONDITION:
         etag = None if current is None else _etag_of(digest_seed, key, current)
         if not condition.holds(etag, is_live=_is_live(current, now)):
             seen = current.vector if isinstance(current, MvEntry) else None
@@ -57,12 +57,12 @@ def stage_write(
         refused = _refusal(entry, len(data), current)
         if refused is not None:
             return refused
-    staging.stage_entry(key, entry, data, source=None, becomes_hot=True)
+    digest = staging.stage_entry(key, entry, data, source=None, becomes_hot=True)
     staging.stage_stamp(Stamp(stamp))
     return Written(
         dot=dot,
         stamp=stamp,
-        etag=format_etag(entry_digest(digest_seed, key, data)),
+        etag=format_etag(digest),
         created=not _is_live(current, now),
         context=entry.vector if isinstance(entry, MvEntry) else None,
     )

@@ -125,9 +125,20 @@ class Node:
         self, key: Key, context: VersionVector | None = None, condition: Condition = NO_CONDITION
     ) -> Result:
         """Like ``put``."""
+        return await _told(lambda tell: self.begin_delete(key, tell, context, condition))
+
+    def begin_delete(
+        self,
+        key: Key,
+        tell: Tell,
+        context: VersionVector | None = None,
+        condition: Condition = NO_CONDITION,
+    ) -> None:
+        """Like ``begin_put``."""
         if self._is_stopping:
-            return _STOPPING
-        return await _told(lambda tell: self._running().delete(key, context, condition, tell))
+            tell(_STOPPING)
+        else:
+            self._running().delete(key, context, condition, tell)
 
     async def check(self) -> Checked:
         """The roots of all members, as they answer within two seconds; of none while the node stops."""

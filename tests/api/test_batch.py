@@ -14,7 +14,7 @@ from kvgossip.api import batch, lines
 from kvgossip.config import VALUE_BYTES_MAX
 from kvgossip.model.ids import Key
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Result
+from kvgossip.runtime.engine import Tell
 from tests.api.served import Answer, Served, memory_node, read_to_end, serving
 
 Line = dict[str, object]
@@ -218,17 +218,21 @@ def test_a_garbled_body_ends_the_batch_with_a_problem(served: Served) -> None:
 def test_lines_in_flight_are_bounded_and_answers_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     node = memory_node()
     under_way = most = 0
-    put = node.put
+    put = node.begin_put
 
-    async def slow_put(key: Key, value: Value, *rest: object) -> Result:
+    def slow_put(key: Key, value: Value, tell: Tell, *rest: object) -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.001 * (len(key) % 3))
-        under_way -= 1
-        return await put(key, value)
 
-    monkeypatch.setattr(node, "put", slow_put)
+        def end() -> None:
+            nonlocal under_way
+            under_way -= 1
+            put(key, value, tell)
+
+        asyncio.get_running_loop().call_later(0.001 * (len(key) % 3), end)
+
+    monkeypatch.setattr(node, "begin_put", slow_put)
     monkeypatch.setattr(batch, "LINES_IN_FLIGHT_MAX", 7)
     with serving(node) as served:
         found = send(served, *({"op": "put", "key": "k" * (1 + i % 50), "value": "1"} for i in range(300)))
