@@ -37,7 +37,7 @@ def add_actions(actions: Commands) -> None:
         epilog="example: kvgossip sim spread --nodes 10,100,1000,10000 --fanout 2",
     )
     spread.add_argument(
-        "--nodes", type=_sizes, default=NODES, metavar="N,N", help=f"how many nodes ({NODES})"
+        "--nodes", type=_sizes, default=_sizes(NODES), metavar="N,N", help=f"how many nodes ({NODES})"
     )
     spread.add_argument("--fanout", type=int, default=2, metavar="N", help="peers told in a round (2)")
     spread.add_argument(
@@ -46,7 +46,9 @@ def add_actions(actions: Commands) -> None:
     _add_common(spread, run_spread)
     for name, (nodes, what) in OF_NODES.items():
         parser = actions.add_parser(name, help=what, epilog=f"example: kvgossip sim {name} --nodes {nodes}")
-        parser.add_argument("--nodes", type=_sizes, default=nodes, metavar="N,N", help=f"how many ({nodes})")
+        parser.add_argument(
+            "--nodes", type=_sizes, default=_sizes(nodes), metavar="N,N", help=f"how many ({nodes})"
+        )
         _add_common(parser, partial(run_of_nodes, name))
     demers = actions.add_parser(
         "demers", help="tables 1 to 3 of Demers et al. 1987, from the rumor machine that ships"

@@ -3,7 +3,8 @@
 A run is one draw, so each claim has room for its spread; seeds are fixed, and a failure names its setting.
 """
 
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -19,7 +20,7 @@ from kvgossip.model.ids import Address
 from kvgossip.sim.epidemic import PAPER, Epidemic, News, Others, in_cycles
 from kvgossip.sim.experiments import demers, detect, loss, partition, spread, whole
 from kvgossip.sim.experiments.result import Row, Sample, from_json, summarize
-from kvgossip.sim.experiments.sweep import Outcome, Task, sweep
+from kvgossip.sim.experiments.sweep import Outcome, Run, Task, make_row, sweep
 
 SHIPPED = Tuning().rumor_k
 
@@ -152,3 +153,17 @@ def test_a_write_reaches_everybody_at_half_the_frames_lost() -> None:
 def test_a_crash_is_noticed_by_the_experiment_of_the_membership_simulator() -> None:
     figures = detect.run({"nodes": 6}, 0).figures
     assert 0 < figures["first suspicion, s"] < figures["down everywhere, s"] < 10
+
+
+@pytest.mark.parametrize("name", ["spread", "partition", "loss", "detect"])
+def test_an_experiment_without_numbers_takes_those_of_its_help(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one(run: Run, tasks: Iterable[Task], pool: Executor | None = None) -> Iterator[Row]:
+        return (make_row(task.setting, [Outcome({"figure": 1.0})]) for task in tasks)
+
+    monkeypatch.setattr("kvgossip.sim.experiments.sweep.sweep", one)
+    assert main(["sim", name]) == 0
+    assert {"spread": "| 100,000 |", "partition": "| 24 |", "loss": "| 24 |", "detect": "| 300 |"}[name] in (
+        capsys.readouterr().out
+    )
