@@ -20,8 +20,8 @@ from pathlib import Path
 from kvgossip.sim.mutant import PACKAGE, Mutant, MutantError
 from kvgossip.sim.run import run_seed
 
-SEEDS_MAX = 100
-MUTANT_S_MAX = 1_800
+SEEDS_MAX = 200
+MUTANT_S_MAX = 7_200
 
 
 @dataclass(frozen=True, slots=True)
