@@ -134,7 +134,6 @@ def _write_report(arguments: argparse.Namespace, totals: "Totals", real_s: float
     from kvgossip.sim.totals import page
 
     command = f"kvgossip sim check --first {arguments.first} --seeds {arguments.seeds} -j {arguments.jobs}"
-    times = os.times()
     where: dict[str, object] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(PACKAGE),
@@ -142,8 +141,7 @@ def _write_report(arguments: argparse.Namespace, totals: "Totals", real_s: float
         "python": platform.python_version(),
         "kernel": platform.release(),
     }
-    busy_s = times.user + times.system + times.children_user + times.children_system
-    figures = totals.figures(command, where, real_s, busy_s)
+    figures = totals.figures(command, where, real_s)
     for name, text in ((RESULTS, json.dumps(figures, indent=1) + "\n"), (REPORT, page(figures))):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)

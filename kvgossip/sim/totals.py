@@ -77,8 +77,8 @@ class Totals:
             f"{self.seed_count - self.broken_count} of {self.seed_count} seeds kept every promise"
         )
 
-    def figures(self, command: str, where: Figures, real_s: float, processor_s: float) -> Figures:
-        """``where``: what machine, which commit. ``processor_s``: the time that one core was busy."""
+    def figures(self, command: str, where: Figures, real_s: float) -> Figures:
+        """``where``: what machine, which commit."""
         return {
             "command": command,
             "environment": where,
@@ -87,7 +87,6 @@ class Totals:
             "nodes": {str(count): self.nodes[count] for count in sorted(self.nodes)},
             "simulated_s": round(self._simulated_s, 1),
             "real_s": round(real_s, 1),
-            "processor_s": round(processor_s, 1),
             "counts": dict(self._counts),
             "faults": {
                 fault.value: {"injected": self.injected[fault], "seeds": self.seeds_with[fault]}
@@ -101,9 +100,7 @@ class Totals:
 def page(figures: Figures) -> str:
     """``docs/SIMULATION.md``."""
     where, nodes = _items(figures["environment"]), _items(figures["nodes"])
-    simulated_s, real_s, busy_s = (
-        _number(figures[name]) for name in ("simulated_s", "real_s", "processor_s")
-    )
+    simulated_s, real_s = _number(figures["simulated_s"]), _number(figures["real_s"])
     core, settled = _spread_text(figures["core_settled_s"]), _spread_text(figures["settled_s"])
     broken = figures["broken"]
     assert isinstance(broken, list)
@@ -115,8 +112,7 @@ def page(figures: Figures) -> str:
         f"* **{seeds - len(broken):.0f} of {seeds:.0f} seeds kept every promise**"
         + (f"; these did not: {', '.join(map(str, broken))}." if broken else "."),
         f"* {simulated_s / 3_600:.1f} simulated hours in {real_s / 3_600:.2f} real ones:"
-        f" {simulated_s / max(real_s, 1):.0f} in one. They took {busy_s / 3_600:.2f} hours of a core, which"
-        f" others used as well: {simulated_s / max(busy_s, 1):.0f} in one of those.",
+        f" {simulated_s / max(real_s, 1):.0f} in one.",
         f"* Nodes, in how many seeds: {', '.join(f'{count}: {many}' for count, many in nodes.items())}.",
         f"* {', '.join(f'{count} {name}' for name, count in _items(figures['counts']).items())}.",
         f"* Simulated seconds from the heal of the core to its convergence: {core}; from the heal of all:"

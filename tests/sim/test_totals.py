@@ -22,7 +22,7 @@ def test_a_broken_seed_is_counted_and_named_on_the_page() -> None:
     totals.add(
         replace(report, case=Case(4), violation=Violation("Convergence", "x"), injected={Fault.LOSS: 1})
     )
-    figures = totals.figures("kvgossip sim check", {"commit": "abc"}, real_s=10.0, processor_s=5.0)
+    figures = totals.figures("kvgossip sim check", {"commit": "abc"}, real_s=10.0)
     text = page(json.loads(json.dumps(figures)))
     assert "**1 of 2 seeds kept every promise**; these did not: 4." in text
     assert "| loss | 8 | 2 |" in text
