@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 
 from bench.environment import Figures, write_result
-from bench.namespaces import Network, network
+from bench.idle import rest
+from bench.namespaces import network
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
 
 TARGETS = {
@@ -49,7 +50,7 @@ def measure(count: int, idle_s: float, partition_s: float) -> Figures:
         nodes = cluster.nodes
         figures = {"joined_s": _require(nodes, lambda states: _all_alive(states, count), "joined")}
         time.sleep(SETTLE_S)  # nothing is measured yet
-        figures |= _rest(nodes, net, idle_s)
+        figures |= rest(nodes, net, idle_s)
         figures |= _crash_and_return(nodes, count)
         net.cut(list(range(1, count // 2 + 1)))
         time.sleep(partition_s)
@@ -57,21 +58,6 @@ def measure(count: int, idle_s: float, partition_s: float) -> Figures:
         net.heal()
         figures["healed_s"] = _require(nodes, lambda states: _all_alive(states, count), "heal")
     return figures
-
-
-def _rest(nodes: Sequence[NodeProcess], net: Network, idle_s: float) -> Figures:
-    before, cpu_before = net.sent_bytes(), [node.cpu_seconds for node in nodes]
-    started_s = time.monotonic()
-    time.sleep(idle_s)
-    lasted_s = time.monotonic() - started_s
-    sent = [after - first for after, first in zip(net.sent_bytes(), before, strict=True)]
-    cpu = [node.cpu_seconds - first for node, first in zip(nodes, cpu_before, strict=True)]
-    return {
-        "idle_bytes_per_s": sum(sent) / len(nodes) / lasted_s,
-        "idle_bytes_per_s_max": max(sent) / lasted_s,
-        "idle_cpu_share": sum(cpu) / len(nodes) / lasted_s,
-        "idle_cpu_share_max": max(cpu) / lasted_s,
-    }
 
 
 def _crash_and_return(nodes: Sequence[NodeProcess], count: int) -> Figures:

@@ -67,6 +67,8 @@ class Tuning:
     """... or here: merging a row costs some 20 µs, and the event loop must not be held above 20 ms."""
     inline_bytes_max: int = 64 << 10
     """A larger entry is offered and fetched in chunks."""
+    rumor_inline_bytes_max: int = 4 << 10
+    """The same in a rumor, which most peers know already when it comes."""
     chunks_in_flight_max: int = 8
     transfer_bytes_max: int = 512 << 20
     """Memory for unfinished large entries, of all peers together: two of ``MERGED_ENTRY_BYTES_MAX``."""

@@ -62,6 +62,8 @@ def check_key(raw: bytes) -> Key:
     """``raw`` as a key that came from a peer or a disk. Raises ``EncodingError``."""
     if not raw or raw[0] not in _KINDS:
         raise EncodingError(f"no key of a known kind: {raw[:16]!r}")
+    if 1 < len(raw) <= KEY_BYTES_MAX and raw.isascii():  # nearly always
+        return Key(raw)
     try:
         make_key(_KINDS[raw[0]], raw[1:])
     except (KeyNameError, LimitError) as error:

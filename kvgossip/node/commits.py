@@ -94,8 +94,9 @@ class Commits:
         return self._restage_ms
 
     def _tell_lags(self, staged: Staged, now: Now) -> None:
+        wall_ms = self._clock.wall_ms(now)
         lags_ms = [
-            max(self._clock.wall_ms(now) - stamp_ms(row.entry.stamp), 0)
+            max(wall_ms - stamp_ms(row.entry.stamp), 0)
             for row in staged.rows.values()
             if row.source is not None
         ]

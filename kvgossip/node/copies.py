@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from kvgossip.errors import StoreError
 from kvgossip.model.dot import Dot, VersionVector
-from kvgossip.model.encoding import encode_entry
+from kvgossip.model.encoding import decode_entry, encode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
@@ -94,17 +94,20 @@ class Reissue:
         self._position = Key(rows[-1].key + b"\x00") if rows else None
 
     def _reissue_if_old(self, key: Key) -> None:
-        entry = self._staging.lookup(key)
+        data = self._staging.find(key)
+        entry = None if data is None else decode_entry(key, data)
         if entry is not None and any(self.old.includes(dot) for dot in entry.dots()):
-            self._reissue(key, entry)
+            self._reissue(key, entry, data)
 
-    def _reissue(self, key: Key, entry: Entry) -> None:
+    def _reissue(self, key: Key, entry: Entry, replaced: bytes | None) -> None:
         renewed: Entry
         if isinstance(entry, KvEntry):
             renewed = entry._replace(dot=self._staging.next_dot())
         else:
             renewed = self._renewed(entry)
-        self._staging.stage_entry(key, renewed, encode_entry(renewed), source=None, becomes_hot=True)
+        self._staging.stage_dots(renewed.dots())
+        data = encode_entry(renewed)
+        self._staging.stage_entry(key, renewed, data, replaced=replaced, source=None, becomes_hot=True)
         self.reissued_count += 1
 
     def _renewed(self, entry: MvEntry) -> MvEntry:

@@ -8,7 +8,7 @@ local write and never a merge.
 from kvgossip.config import ENTRY_BYTES_MAX, SIBLINGS_MAX
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.encoding import encode_entry
+from kvgossip.model.encoding import decode_entry, encode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, Kind, kind_of
 from kvgossip.model.kv import KvEntry
@@ -35,9 +35,10 @@ def stage_write(
     A DELETE of an ``mv`` key without a context deletes what this node holds now; a PUT without one is
     concurrent with everything.
     """
-    current = staging.lookup(key)
+    replaced = staging.find(key)
+    current = None if replaced is None else decode_entry(key, replaced)
     if condition is not NO_CONDITION:
-        etag = None if current is None else _etag_of(digest_seed, key, current)
+        etag = None if replaced is None else format_etag(entry_digest(digest_seed, key, replaced))
         if not condition.holds(etag, is_live=_is_live(current, now)):
             seen = current.vector if isinstance(current, MvEntry) else None
             detail = f"the key is at version {etag or 'none'} here; read it and decide anew"
@@ -57,7 +58,8 @@ def stage_write(
         refused = _refusal(entry, len(data), current)
         if refused is not None:
             return refused
-    digest = staging.stage_entry(key, entry, data, source=None, becomes_hot=True)
+    staging.stage_dots((dot,))
+    digest = staging.stage_entry(key, entry, data, replaced=replaced, source=None, becomes_hot=True)
     staging.stage_stamp(Stamp(stamp))
     return Written(
         dot=dot,
@@ -90,10 +92,6 @@ def _refusal(entry: MvEntry, size: int, current: MvEntry | None) -> Refused | No
 def format_etag(digest: int) -> str:
     """The version of an entry: its digest, equal on every node that holds the same."""
     return f"{digest:032x}"
-
-
-def _etag_of(digest_seed: int, key: Key, entry: Entry) -> str:
-    return format_etag(entry_digest(digest_seed, key, encode_entry(entry)))
 
 
 def _is_live(entry: Entry | None, now: Now) -> bool:

@@ -8,13 +8,13 @@ entries are staged, and is told to its origin when they are durable.
 from kvgossip.errors import CorruptRowError, EncodingError
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import Dot
-from kvgossip.model.encoding import decode_entry, encode_entry
+from kvgossip.model.encoding import decode_entry, encode_entry, peek_stamp
 from kvgossip.model.entry import Entry, merge_entries
 from kvgossip.model.ids import Address, Key, check_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry
 from kvgossip.node.effects import Event, Now
-from kvgossip.node.staging import Staging
+from kvgossip.node.staging import Ahead, Staging
 from kvgossip.node.waiters import MergeJob, Origin, RumorOrigin
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import Outcome, Transfers
@@ -46,8 +46,7 @@ class Merging:
     ) -> None:
         """Merge what a message brought; its job waits in the staging until that is durable."""
         job = MergeJob(sender, origin, bytearray(len(entries) + len(offers)))
-        for index, entry in enumerate(entries):
-            self._merge(job, index, entry.key, entry.data, now)
+        self._merge(job, list(enumerate(entries)), now)
         for index, offer in enumerate(offers, start=len(entries)):
             self._take_offer(job, index, offer, now)
         self._proceed(job)
@@ -84,7 +83,7 @@ class Merging:
             self._fetching.remove(job)
             index = job.fetching.pop(name)
             if outcome.data is not None:
-                self._merge(job, index, outcome.key, outcome.data, now)
+                self._merge(job, [(index, Carried(outcome.key, outcome.data))], now)
             elif isinstance(job.origin, RumorOrigin):
                 continue  # no answer: to its sender the contact did not happen
             else:
@@ -97,51 +96,71 @@ class Merging:
         else:
             self._staging.wait(job)
 
-    def _merge(self, job: MergeJob, index: int, raw_key: bytes, data: bytes, now: Now) -> None:
-        """Stage one entry; a refused one is counted and named."""
-        try:
-            key = check_key(raw_key)
-            self._merge_checked(job, index, key, data, now)
-        except (EncodingError, CorruptRowError) as error:
-            job.refused_count += 1
-            self.refused_count += 1
-            self._events.append(
-                Event("entry-refused", {"peer": job.sender, "key": repr(raw_key[:80]), "reason": str(error)})
-            )
+    def _merge(self, job: MergeJob, entries: list[tuple[int, Carried]], now: Now) -> None:
+        """Stage entries, each with its index in the message; a refused one is counted and named."""
+        unknown = []
+        for index, entry in entries:
+            try:
+                theirs = decode_entry(check_key(entry.key), entry.data)
+            except EncodingError as error:
+                self._refuse(job, entry.key, error)
+            else:
+                if not self._is_known(job, entry, theirs):
+                    unknown.append((index, entry, theirs))
+        ahead = self._staging.read_ahead([entry.key for _, entry, _ in unknown])
+        for index, entry, theirs in unknown:
+            try:
+                self._stage(job, index, entry, theirs, ahead, now)
+            except (EncodingError, CorruptRowError) as error:
+                self._refuse(job, entry.key, error)
 
-    def _merge_checked(self, job: MergeJob, index: int, key: Key, data: bytes, now: Now) -> None:
-        theirs = decode_entry(key, data)
-        dots = theirs.dots()
-        staging = self._staging
-        if isinstance(job.origin, RumorOrigin) and staging.holds(dots):
-            self._rumors.note_known(key, entry_digest(self._seed, key, data), job.sender)
-            return
-        mine = staging.lookup(key)
-        merged = merge_entries(mine, theirs)
-        if any(self._is_of_twin(dot, mine, theirs) for dot in dots):
-            self.found_copy = True
-            raise EncodingError("the entry has a dot of this replica that it did not issue")
+    def _is_known(self, job: MergeJob, entry: Carried, theirs: Entry) -> bool:
+        """True for a rumor of what this node holds already."""
+        if not isinstance(job.origin, RumorOrigin) or not self._staging.holds(theirs.dots()):
+            return False
+        self._rumors.note_known(entry.key, entry_digest(self._seed, entry.key, entry.data), job.sender)
+        return True
+
+    def _stage(
+        self, job: MergeJob, index: int, entry: Carried, theirs: Entry, ahead: Ahead, now: Now
+    ) -> None:
+        key, data = entry
+        staging, dots = self._staging, theirs.dots()
+        mine = staging.find(key, ahead)
+        for dot in dots:
+            if dot.replica == staging.replica and self._is_of_twin(dot, key, mine, theirs):
+                self.found_copy = True
+                raise EncodingError("the entry has a dot of this replica that it did not issue")
         staging.observe_stamp(theirs.stamp, now)
         staging.stage_dots(dots)
-        if merged is mine:
-            if merged != theirs:
+        news = _merge_data(key, mine, theirs, data)
+        if news is None:
+            if mine != data:
                 job.lagging.append(key)
             return
         job.was_news[index] = 1
-        if merged == theirs:
-            merged_data = data  # nobody re-encodes what it did not change
-        else:
-            merged_data = encode_entry(merged)
+        merged, merged_data = news
+        if merged_data is not data:
             job.lagging.append(key)
-        digest = staging.stage_entry(key, merged, merged_data, source=job.sender, becomes_hot=False)
+        digest = staging.stage_entry(
+            key, merged, merged_data, replaced=mine, source=job.sender, becomes_hot=False
+        )
         job.news.append((key, digest))
 
-    def _is_of_twin(self, dot: Dot, mine: Entry | None, theirs: Entry) -> bool:
+    def _refuse(self, job: MergeJob, raw_key: bytes, error: Exception) -> None:
+        job.refused_count += 1
+        self.refused_count += 1
+        self._events.append(
+            Event("entry-refused", {"peer": job.sender, "key": repr(raw_key[:80]), "reason": str(error)})
+        )
+
+    def _is_of_twin(self, dot: Dot, key: Key, held_data: bytes | None, theirs: Entry) -> bool:
         """True for a dot of this start whose effect this node does not hold: a twin has issued it."""
-        if dot.replica != self._staging.replica or dot.counter <= self.counter_at_start:
+        if dot.counter <= self.counter_at_start:
             return False
-        if mine is None or not self._staging.holds((dot,)):
+        if held_data is None or not self._staging.holds((dot,)):
             return True
+        mine = decode_entry(key, held_data)
         if isinstance(theirs, KvEntry):
             return merge_entries(mine, theirs) is not mine
         assert isinstance(mine, MvEntry)
@@ -158,3 +177,20 @@ class Merging:
             job.fetching[(offer.key, offer.digest)] = index
         else:
             job.refused_count += 1
+
+
+def _merge_data(key: Key, mine: bytes | None, theirs: Entry, data: bytes) -> tuple[Entry, bytes] | None:
+    """The merge and its bytes, which are ``data`` if the merge is what the peer holds; None if it is ours.
+
+    Of a ``kv`` entry the stamp decides nearly always, and ours need not be decoded for it.
+    """
+    if mine is None:
+        return theirs, data
+    stamp = peek_stamp(key, mine)
+    if stamp and stamp != theirs.stamp:
+        return (theirs, data) if theirs.stamp > stamp else None
+    held = decode_entry(key, mine)
+    merged = merge_entries(held, theirs)
+    if merged is held:
+        return None
+    return (merged, data) if merged == theirs else (merged, encode_entry(merged))

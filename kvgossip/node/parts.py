@@ -86,7 +86,7 @@ def make_machines(
 ) -> Machines:
     """Adopt what ``store`` holds. Raises ``StoreError`` or ``EncodingError`` if it cannot be read."""
     tuning, outbox = profile.tuning, Outbox()
-    rows = Rows(store, digest_seed=digest_seed, inline_bytes_max=tuning.inline_bytes_max)
+    rows = Rows(store, digest_seed=digest_seed)
     staging = Staging(store, replica=identity.replica, digest_seed=digest_seed, tuning=tuning)
     me = Myself(identity, staging, profile)
     peers = Peers(me.record(), store, staging, tuning=tuning, rng=rng, outbox=outbox, now_ms=now_ms)
@@ -98,7 +98,7 @@ def make_machines(
         staging,
         merging,
         me=profile.peer,
-        load=rows.load,
+        load=lambda key: rows.load(key, tuning.inline_bytes_max),
         tuning=tuning,
         rng=rng,
         outbox=outbox,

@@ -378,7 +378,7 @@ class Replica:
     def _load_hot(self, key: Key) -> m.Carried | m.Offer | None:
         """What a rumor carries. It is over if its row cannot be read: exchanges repair the row."""
         try:
-            return self._rows.load(key)
+            return self._rows.load(key, self._profile.tuning.rumor_inline_bytes_max)
         except CorruptRowError as error:
             self._journal.tell_corrupt_row(error)
             return None

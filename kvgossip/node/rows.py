@@ -11,10 +11,9 @@ from kvgossip.wire.messages import Carried, Offer
 class Rows:
     """Reads of one store. Each raises ``CorruptRowError`` for a row that cannot be read."""
 
-    def __init__(self, store: Store, *, digest_seed: int, inline_bytes_max: int) -> None:
+    def __init__(self, store: Store, *, digest_seed: int) -> None:
         self._store = store
         self._seed = digest_seed
-        self._inline_bytes_max = inline_bytes_max
 
     def get(self, key: Key) -> Entry | None:
         data = self._store.get(key)
@@ -32,12 +31,12 @@ class Rows:
         rows = self._store.scan(start, end, rows_max=rows_max, bytes_max=bytes_max, reverse=reverse)
         return [(key, decode_entry(key, data), entry_version(self._seed, key, data)) for key, data in rows]
 
-    def load(self, key: Key) -> Carried | Offer | None:
-        """An entry as it travels: whole, or offered if it is large."""
+    def load(self, key: Key, inline_bytes_max: int) -> Carried | Offer | None:
+        """An entry as it travels: whole, or offered if it is larger than that."""
         data = self._store.get(key)
         if data is None:
             return None
-        if len(data) <= self._inline_bytes_max:
+        if len(data) <= inline_bytes_max:
             return Carried(key, data)
         digest = entry_digest(self._seed, key, data)
         return Offer(key, digest, len(data), decode_entry(key, data).dots())

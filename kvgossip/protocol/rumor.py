@@ -142,6 +142,9 @@ class RumorMonger:
             if source is not None:
                 old.knows.add(source)
             return
+        targets = self._targets
+        if self._is_informed and not self._pulls and len(targets) == 1 and targets[0] == source:
+            return  # of two nodes, the other one sent it
         self._made_hot_count += 1
         rumor = Rumor(key, version, set() if source is None else {source})
         self._hot[key] = rumor
@@ -289,14 +292,14 @@ class RumorMonger:
             self._push(address, peer, now_ms)
 
     def _push(self, address: Address, peer: _Peer, now_ms: int) -> None:
-        """Send one batch: entries up to the limits, or one offer alone (its answer takes a transfer)."""
-        entries: list[Carried] = []
-        offers: list[Offer] = []
-        rumors: list[Rumor] = []
-        size = 0
-        while (
-            peer.queue and size < self._tuning.batch_bytes_max and len(rumors) < self._tuning.batch_rows_max
-        ):
+        """Send one batch of entries and offers, up to the limits.
+
+        An offer counts as large as what it offers: all that the peer fetches before it answers.
+        """
+        entries: list[tuple[Rumor, Carried]] = []
+        offers: list[tuple[Rumor, Offer]] = []
+        size = count = 0
+        while peer.queue and size < self._tuning.batch_bytes_max and count < self._tuning.batch_rows_max:
             rumor = peer.queue[0]
             is_hot = self._hot.get(rumor.key) is rumor
             item = self._load(rumor.key) if is_hot else None
@@ -306,23 +309,25 @@ class RumorMonger:
                 peer.queue.popleft()
                 self._skip(rumor, address, now_ms)
                 continue
+            size += item.size if isinstance(item, Offer) else len(item.key) + len(item.data)
+            if count and size > 2 * self._tuning.batch_bytes_max:
+                break  # a large one goes alone
+            peer.queue.popleft()
+            count += 1
             if isinstance(item, Offer):
-                if rumors:
-                    break
-                offers.append(item)
-                rumors.append(peer.queue.popleft())
-                break
-            entries.append(item)
-            rumors.append(peer.queue.popleft())
-            size += len(item.key) + len(item.data)
-        if not rumors:
+                offers.append((rumor, item))
+            else:
+                entries.append((rumor, item))
+        if not count:
             return
         sequence = self._next_sequence
         self._next_sequence += 1
+        rumors = [rumor for rumor, _ in (*entries, *offers)]  # in the order of the answer
         self._pushes[sequence] = _Push(address, rumors, now_ms + self._tuning.rumor_timeout_ms)
         peer.pushes += 1
-        self.sent_count += len(rumors)
-        self._outbox.send(address, RumorPush(sequence, tuple(entries), tuple(offers)))
+        self.sent_count += count
+        carried, offered = tuple(item for _, item in entries), tuple(item for _, item in offers)
+        self._outbox.send(address, RumorPush(sequence, carried, offered))
 
     def _skip(self, rumor: Rumor, address: Address, now_ms: int) -> None:
         """A queued version need not go to ``address`` after all."""

@@ -32,6 +32,8 @@ PEERS_MAX = 4_096
 REFUSALS_REMEMBERED_MAX = 256
 FLUSH_TIMEOUT_S = 1.0
 _TICK_S = 0.1
+_CALM_TICK_S = 0.5
+"""While every link is answered and every peer has one: a node that is idle wakes up seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Transport:
         self._budget = DialBudget(self._loop.time())
         self._openings = Openings(hello, key, faults, link_to=self._link_to, take=self._take)
         self._listener = PeerListener(self._accept)
-        self._ticked_s = self._loop.time()
+        self._tick_due_s = self._loop.time()
         self._tick_handle: asyncio.TimerHandle | None = None
         self._link_counters = LinkCounters()
         self._frames_dropped = 0
@@ -148,6 +150,7 @@ class Transport:
         if peer is None and address not in self._own and len(self._peers) < PEERS_MAX:
             peer = Peer(address, SendQueue(self._bytes), next_try_s=self._loop.time())
             self._peers[address] = peer
+            self._hurry_tick()
         return peer
 
     def _names(self, peer: Peer) -> list[Address]:
@@ -171,9 +174,8 @@ class Transport:
 
     def _tick(self) -> None:
         """Look after links, dial who is due, forget who is not wanted."""
-        self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
         now_s = self._loop.time()
-        stall_s, self._ticked_s = now_s - self._ticked_s - _TICK_S, now_s
+        stall_s = now_s - self._tick_due_s
         for peer in sorted(self._peers.values(), key=lambda peer: peer.next_try_s):
             if peer.link is not None:
                 peer.link.excuse(max(stall_s, 0))
@@ -183,6 +185,20 @@ class Transport:
                 self._dial_if_due(peer, now_s)
             elif not peer.is_dialling:
                 del self._peers[peer.address]
+        is_calm = all(p.link is not None and not p.link.is_unanswered for p in self._peers.values())
+        self._plan_tick(now_s + (_CALM_TICK_S if is_calm else _TICK_S))
+
+    def _plan_tick(self, due_s: float) -> None:
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        self._tick_due_s = due_s
+        self._tick_handle = self._loop.call_at(due_s, self._tick)
+
+    def _hurry_tick(self) -> None:
+        """Something needs a look soon."""
+        soon_s = self._loop.time() + _TICK_S
+        if not self._is_stopping and self._tick_handle is not None and soon_s < self._tick_due_s:
+            self._plan_tick(soon_s)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -338,6 +354,7 @@ class Transport:
         peer.link = None
         for name in names[1:]:
             del self._aliases[name]
+        self._hurry_tick()
         # At once, but not in a circle with a peer that hangs up on us.
         peer.next_try_s = max(self._loop.time(), link.opened_s + RETRY_S)
         if link.is_lost and (link.is_unanswered or peer.queue):

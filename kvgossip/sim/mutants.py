@@ -18,9 +18,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "own-write-gossiped-before-commit",
         "node/replica.py",
-        "            return self._rows.load(key)\n",
+        "            return self._rows.load(key, self._profile.tuning.rumor_inline_bytes_max)\n",
         "            staged = self._staging._staged_row(key)\n"
-        "            return m.Carried(key, staged.data) if staged else self._rows.load(key)\n",
+        "            return m.Carried(key, staged.data) if staged else self._rows.load(key, 1 << 12)\n",
         "DurableBeforeSeen",
     ),
     Mutant(
@@ -56,7 +56,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "read-shows-what-is-staged",
         "node/replica.py",
         "        return self._rows.get(key)\n",
-        "        return self._staging.lookup(key)\n",
+        "        staged = self._staging._staged_row(key)\n"
+        "        return staged.entry if staged else self._rows.get(key)\n",
         "DurableBeforeSeen",
     ),
     Mutant(
@@ -224,7 +225,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "precondition-decided-on-committed-rows",
         "node/local_writes.py",
-        "        etag = None if current is None else _etag_of(digest_seed, key, current)\n",
+        "        etag = None if replaced is None else "
+        "format_etag(entry_digest(digest_seed, key, replaced))\n",
         "        held = staging._store.get(key)\n"
         "        etag = None if held is None else format_etag(entry_digest(digest_seed, key, held))\n",
         "PreconditionsHold",

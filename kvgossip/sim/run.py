@@ -347,7 +347,8 @@ def _draw_tuning(rng: Random) -> Tuning:
     return Tuning(
         batch_bytes_max=rng.choice((256 << 10, 1 << 10)),
         batch_rows_max=rng.choice((512, 4)),
-        inline_bytes_max=rng.choice((64 << 10, 100)),
+        inline_bytes_max=(inline_bytes_max := rng.choice((64 << 10, 100))),
+        rumor_inline_bytes_max=min(inline_bytes_max, 4 << 10),
         fanout=rng.choice((1, 2, 3)),
         exchange_interval_ms=rng.choice((1_000, 5_000, 10_000)),
         exchange_timeout_ms=rng.choice((300, 1_000)),

@@ -13,7 +13,7 @@ A store that is opened after a crash shows every batch whose ``write`` had retur
 Reads are synchronous and bounded in rows and bytes a call; a long scan is many calls, resumed by position.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -36,8 +36,7 @@ class Row(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A row as it will be. ``old_digest`` is None if the key is new."""
 
     key: Key
@@ -70,6 +69,10 @@ class Store(Protocol):
 
     def get(self, key: Key) -> bytes | None:
         """The bytes of an entry."""
+        ...
+
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        """The same for each of ``keys``: a third cheaper than one by one. One corrupt row fails all."""
         ...
 
     def scan(

@@ -1,14 +1,15 @@
 """The leaves of the Merkle tree, in flat arrays and as records at rest.
 
-A leaf is a sum of digests (128 bits, as two arrays of 64) and a number of rows (32 bits). At rest eight
-neighbours of one depth make a *page*, one record of 160 bytes: few enough records that a start reads those of
-ten million rows in a fraction of a second, small enough that a write to one key costs little.
+A leaf is a sum of digests (128 bits) and a number of rows (32 bits). Eight neighbours of one depth make a
+*page* of 160 bytes, in memory twenty words of one array, at rest one record of the same bytes: few enough
+records that a start reads those of ten million rows in a fraction of a second, small enough that a write to
+one key costs little. A commit handles a page a row, so pages are copied as they are and never unpacked.
 
     record 0                     header = version seed-check depth split-count sum row-count
     record depth << 32 | page    page   = 8 high halves, 8 low halves, 8 row counts
 
-All numbers are little-endian. A page of nothing but zeros may be missing. In a page that is split in part,
-the values of the split leaves are void; a page that is split as a whole is removed.
+All numbers are little-endian; two row counts share a word. A page of nothing but zeros may be missing. In a
+page that is split in part, the values of the split leaves are void; one that is split as a whole is removed.
 """
 
 import struct
@@ -16,15 +17,22 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 
 from kvgossip.model.digest import DIGEST_MASK
 
 HEADER = 0
 """The number of the header's record."""
 PAGE_LEAVES = 8
+PAGE_WORDS = 20
+PAGE_BYTES = 8 * PAGE_WORDS
 TREE_FORMAT = 1
 
-_PAGE = struct.Struct(f"<{2 * PAGE_LEAVES}Q{PAGE_LEAVES}I")
+_LOW_AT = PAGE_LEAVES
+_COUNTS_AT = 2 * PAGE_LEAVES
+_HALF = (1 << 32) - 1
+_IS_BIG_ENDIAN = array("H", b"\1\0")[0] != 1
+
 _HEADER = struct.Struct("<B16sBI16sQ")
 _LOW = (1 << 64) - 1
 
@@ -78,69 +86,65 @@ class TreeHeader:
 class Leaves:
     """Leaves of one depth, in order of prefix, in whole pages. ``leaves[i]`` is (sum, row count)."""
 
-    __slots__ = ("_counts", "_high", "_low")
+    __slots__ = ("_words",)
 
     def __init__(self, leaf_count: int) -> None:
-        self._high = array("Q")
-        self._low = array("Q")
-        self._counts = array("I")
+        self._words = array("Q")
         self.grow(leaf_count)
 
     def grow(self, leaf_count: int) -> None:
         """Make room for ``leaf_count`` leaves; new ones are zero."""
-        missing = -(-leaf_count // PAGE_LEAVES) * PAGE_LEAVES - len(self._high)
+        missing = -(-leaf_count // PAGE_LEAVES) * PAGE_WORDS - len(self._words)
         if missing > 0:
-            self._high.extend(array("Q", bytes(8)) * missing)
-            self._low.extend(array("Q", bytes(8)) * missing)
-            self._counts.extend(array("I", bytes(4)) * missing)
+            self._words.extend(array("Q", bytes(8)) * missing)
 
     def __getitem__(self, index: int) -> tuple[int, int]:
-        return self._high[index] << 64 | self._low[index], self._counts[index]
+        number, slot = divmod(index, PAGE_LEAVES)
+        return _leaf(self._words, number * PAGE_WORDS, slot)
 
     def total(self, first: int, end: int) -> tuple[int, int]:
-        """Sum (not reduced) and row count of the leaves ``first`` to ``end``, excluded."""
-        if first >= end:
-            return 0, 0
-        digests = (sum(self._high[first:end]) << 64) + sum(self._low[first:end])
-        return digests, sum(self._counts[first:end])
+        """Sum (not reduced) and row count (below 2 ** 32) of the leaves ``first`` to ``end``, excluded."""
+        first_page, end_page = -(-first // PAGE_LEAVES), end // PAGE_LEAVES
+        if first_page >= end_page:
+            return self._total_one_by_one(range(first, end))
+        digests, rows = self._total_one_by_one(
+            chain(range(first, first_page * PAGE_LEAVES), range(end_page * PAGE_LEAVES, end))
+        )
+        words = self._words[first_page * PAGE_WORDS : end_page * PAGE_WORDS]
+        sums = [sum(words[column::PAGE_WORDS]) for column in range(PAGE_WORDS)]
+        high, low, pairs = (sum(sums[at : at + PAGE_LEAVES]) for at in (0, _LOW_AT, _COUNTS_AT))
+        return digests + (high << 64) + low, rows + (pairs & _HALF) + (pairs >> 32)
 
     def add(self, index: int, digest: int) -> None:
         """Count one more row."""
+        number, slot = divmod(index, PAGE_LEAVES)
         digests, rows = self[index]
-        digests = (digests + digest) & DIGEST_MASK
-        self._high[index], self._low[index], self._counts[index] = digests >> 64, digests & _LOW, rows + 1
+        _set_leaf(self._words, number * PAGE_WORDS, slot, (digests + digest) & DIGEST_MASK, rows + 1)
 
     def equals(self, other: "Leaves", first: int) -> bool:
         """True if all leaves from ``first`` on are equal."""
-        return (
-            self._high[first:] == other._high[first:]
-            and self._low[first:] == other._low[first:]
-            and self._counts[first:] == other._counts[first:]
+        count = len(self._words) // PAGE_WORDS * PAGE_LEAVES
+        return len(self._words) == len(other._words) and all(
+            self[index] == other[index] for index in range(first, count)
         )
 
     def pages_with(self, changed: Mapping[int, tuple[int, int]]) -> Iterable[tuple[int, bytes]]:
         """The pages in which ``changed`` leaves lie, with these as they will be."""
-        pages: dict[int, list[int]] = {}
+        pages: dict[int, array[int]] = {}
         for leaf, (digests, rows) in changed.items():
             number, slot = divmod(leaf, PAGE_LEAVES)
             page = pages.get(number)
             if page is None:
                 page = pages[number] = self._page(number)
-            page[slot] = digests >> 64
-            page[PAGE_LEAVES + slot] = digests & _LOW
-            page[2 * PAGE_LEAVES + slot] = rows
-        return [(number, _PAGE.pack(*page)) for number, page in pages.items()]
+            _set_leaf(page, 0, slot, digests, rows)
+        return [(number, _in_order(page).tobytes()) for number, page in pages.items()]
 
     def put_page(self, number: int, data: bytes) -> bool:
         """Take the leaves of one page. False if the page is garbled or there is no room for it."""
-        first = number * PAGE_LEAVES
-        if first >= len(self._high) or len(data) != _PAGE.size:
+        at = number * PAGE_WORDS
+        if at >= len(self._words) or len(data) != PAGE_BYTES:
             return False
-        page = _PAGE.unpack(data)
-        end = first + PAGE_LEAVES
-        self._high[first:end] = array("Q", page[:PAGE_LEAVES])
-        self._low[first:end] = array("Q", page[PAGE_LEAVES : 2 * PAGE_LEAVES])
-        self._counts[first:end] = array("I", page[2 * PAGE_LEAVES :])
+        self._words[at : at + PAGE_WORDS] = _in_order(array("Q", data))
         return True
 
     @staticmethod
@@ -148,9 +152,35 @@ class Leaves:
         """The pages that end in leaves ``first`` to ``end``, excluded."""
         return range(first // PAGE_LEAVES, end // PAGE_LEAVES)
 
-    def _page(self, number: int) -> list[int]:
-        first = number * PAGE_LEAVES
-        end = first + PAGE_LEAVES
-        if first >= len(self._high):
-            return [0] * (3 * PAGE_LEAVES)
-        return [*self._high[first:end], *self._low[first:end], *self._counts[first:end]]
+    def _page(self, number: int) -> "array[int]":
+        at = number * PAGE_WORDS
+        return self._words[at : at + PAGE_WORDS] or array("Q", bytes(PAGE_BYTES))
+
+    def _total_one_by_one(self, indices: Iterable[int]) -> tuple[int, int]:
+        digests = rows = 0
+        for index in indices:
+            leaf_digests, leaf_rows = self[index]
+            digests += leaf_digests
+            rows += leaf_rows
+        return digests, rows
+
+
+def _leaf(words: "array[int]", at: int, slot: int) -> tuple[int, int]:
+    """A leaf of the page that begins at ``words[at]``."""
+    pair = words[at + _COUNTS_AT + (slot >> 1)]
+    return words[at + slot] << 64 | words[at + _LOW_AT + slot], pair >> 32 if slot & 1 else pair & _HALF
+
+
+def _set_leaf(words: "array[int]", at: int, slot: int, digests: int, rows: int) -> None:
+    words[at + slot] = digests >> 64
+    words[at + _LOW_AT + slot] = digests & _LOW
+    pair_at = at + _COUNTS_AT + (slot >> 1)
+    pair = words[pair_at]
+    words[pair_at] = (pair & _HALF) | rows << 32 if slot & 1 else pair & ~_HALF | rows
+
+
+def _in_order(words: "array[int]") -> "array[int]":
+    """Words of this machine as little-endian ones, and back."""
+    if _IS_BIG_ENDIAN:
+        words.byteswap()
+    return words

@@ -5,7 +5,7 @@ a node without a data directory. What was written is kept as the published rows 
 written and not published: exactly what a disk would hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sortedcontainers import SortedDict
 
@@ -36,6 +36,9 @@ class MemoryStore:
     def get(self, key: Key) -> bytes | None:
         data: bytes | None = self._rows.get(key)
         return data
+
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        return [self._rows.get(key) for key in keys]
 
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False

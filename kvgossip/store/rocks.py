@@ -17,7 +17,7 @@ the rows, or have no header, and then the next start computes hashes, digests an
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -90,6 +90,10 @@ class RocksStore:
         with self._lock:
             return rocks_reads.get(self._view(), Family.ENTRIES, key)
 
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        with self._lock:
+            return rocks_reads.get_many(self._view(), keys)
+
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False
     ) -> list[Row]:
@@ -125,7 +129,7 @@ class RocksStore:
     def write(self, batch: Batch) -> None:
         self._make_ready(batch_bytes_max(batch))
         with self._lock:
-            self._pinned = PinnedView(self._database)
+            self._pinned = PinnedView(self._database, batch)
         try:
             self._commit(lambda: encode_batch(batch, self._database.handles))
         except CommitRefusedError:

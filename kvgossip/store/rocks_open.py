@@ -27,6 +27,7 @@ and 100-byte values: 100 MB resident above the interpreter's.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,7 +50,7 @@ from kvgossip.store.rocks_log import find_zeros
 from kvgossip.store.rocks_records import Family, Handles
 from kvgossip.store.rocks_swap import COPY, DAMAGED, finish_swap, sync_directory
 
-CACHE_BYTES = 32 << 20
+CACHE_BYTES = 64 << 20
 MEMTABLE_BYTES_MAX = 16 << 20
 """Of all families together; then they are flushed."""
 LOG_BYTES_MAX = 32 << 20
@@ -96,6 +97,11 @@ class Database:
     def get(self, family: Family, key: bytes) -> bytes | None:
         value: bytes | None = self._families[family].get(key)
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Of *entries*."""
+        values: list[bytes | None] = self._families[Family.ENTRIES].get(list(keys))  # type: ignore[assignment]
+        return values
 
     def rows(self, family: Family) -> RdictIter:
         return self._families[family].iter()
@@ -235,7 +241,7 @@ def _rdict(
 def _options(cache: Cache, recovery: DBRecoveryMode, *, is_compressed: bool) -> Options:
     table = BlockBasedOptions()
     table.set_block_cache(cache)
-    table.set_block_size(8 << 10)
+    table.set_block_size(4 << 10)  # a read of a random key costs a block
     table.set_bloom_filter(10, False)  # a merge asks for keys that are not there
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)

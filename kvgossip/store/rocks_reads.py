@@ -1,24 +1,25 @@
 """Reads of a ``RocksStore``, each of one view of committed rows.
 
 While no batch is in flight the database itself is that view. Before a batch is handed to RocksDB the view is
-*pinned*: a snapshot of each family for single rows, and an iterator, made before the write, for scans. (The
-iterators of a rocksdict 0.3.29 snapshot ignore the snapshot and show later writes; but an iterator shows what
-there was when it was made, wherever it seeks.) A pinned view keeps files that compaction has replaced, so it
-lives only until the batch is published.
+*pinned*: a snapshot of each family for the rows that the batch changes, and an iterator, made before the
+write, for scans. (The iterators of a rocksdict 0.3.29 snapshot ignore the snapshot and show later writes; but
+an iterator shows what there was when it was made, wherever it seeks.) All other rows are read from the
+database, which can read many at a time. A pinned view keeps files that compaction has replaced, so it lives
+only until the batch is published.
 
 A miss and a corrupt block raise the same class in a snapshot; the message tells them apart. An iterator that
 meets a corrupt block just ends, so every scan asks for its status. Iterators are dropped before anything is
 raised: see ``Database``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rocksdict import RdictIter
 
 from kvgossip.errors import CorruptRowError
 from kvgossip.model.ids import Key
-from kvgossip.store.base import HashRow, Row
+from kvgossip.store.base import Batch, HashRow, Row
 from kvgossip.store.rocks_open import Database
 from kvgossip.store.rocks_records import HASH_BYTES, Family
 
@@ -28,19 +29,27 @@ class View(Protocol):
 
     def get(self, family: Family, key: bytes) -> bytes | None: ...
 
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        """Of *entries*."""
+        ...
+
     def rows(self, family: Family) -> RdictIter:
         """An iterator, to be used up before the next is asked for."""
         ...
 
 
 class PinnedView:
-    """The rows as they are now, whatever is written later."""
+    """The rows as they are now, although ``batch`` is written."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, batch: Batch) -> None:
+        self._database = database
+        self._changed = {change.key for change in batch.changes}
         self._snapshots = {family: database.snapshot(family) for family in Family}
         self._iterators = {family: database.rows(family) for family in Family}
 
     def get(self, family: Family, key: bytes) -> bytes | None:
+        if family is Family.ENTRIES and key not in self._changed:
+            return self._database.get(family, key)
         try:
             value: bytes = self._snapshots[family][key]
         except Exception as error:
@@ -48,6 +57,11 @@ class PinnedView:
                 return None
             raise
         return value
+
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        if self._changed.isdisjoint(keys):
+            return self._database.get_many(keys)
+        return [self.get(Family.ENTRIES, key) for key in keys]
 
     def rows(self, family: Family) -> RdictIter:
         return self._iterators[family]
@@ -60,6 +74,15 @@ def get(view: View, family: Family, key: bytes) -> bytes | None:
     except Exception as error:
         reason = str(error)
     raise CorruptRowError(f"the row {key!r} cannot be read: {reason}")
+
+
+def get_many(view: View, keys: Sequence[Key]) -> list[bytes | None]:
+    """The entries of ``keys``, None where there is none."""
+    try:
+        return view.get_many(keys)
+    except Exception as error:
+        reason = str(error)
+    raise CorruptRowError(f"one of the rows {keys[0]!r} to {keys[-1]!r} cannot be read: {reason}")
 
 
 def scan(

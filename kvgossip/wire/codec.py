@@ -313,10 +313,6 @@ def _plain_offers(offers: Sequence[m.Offer]) -> list[tuple[Any, ...]]:
     return [(o.key, o.digest.to_bytes(16, "big"), o.size, o.dots) for o in offers]
 
 
-def _plain_entries(entries: Sequence[m.Carried]) -> list[tuple[bytes, bytes]]:
-    return [(entry.key, entry.data) for entry in entries]
-
-
 def _plain_known(known: m.Known | None) -> tuple[int, ...]:
     return () if known is None else (known.replica, known.generation, known.start_number, known.counter)
 
@@ -414,7 +410,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
     (
         20,
         m.RumorPush,
-        lambda x: (x.sequence, _plain_entries(x.entries), _plain_offers(x.offers)),
+        lambda x: (x.sequence, x.entries, _plain_offers(x.offers)),
         (_u64, _entries, _offers),
     ),
     (21, m.RumorAnswer, lambda x: (x.sequence, x.was_news), (_u64, _any_blob)),
@@ -447,7 +443,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
             x.sequence,
             _plain_children(x.children),
             _plain_rows(x.rows),
-            _plain_entries(x.entries),
+            x.entries,
             _plain_offers(x.offers),
             x.wanted,
             x.undescribed,
@@ -461,7 +457,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
         lambda x: (
             x.session,
             x.sequence,
-            _plain_entries(x.entries),
+            x.entries,
             _plain_offers(x.offers),
             x.done_count,
             x.next_hash,
@@ -472,7 +468,7 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
     (
         46,
         m.Give,
-        lambda x: (x.session, x.sequence, _plain_entries(x.entries), _plain_offers(x.offers)),
+        lambda x: (x.session, x.sequence, x.entries, _plain_offers(x.offers)),
         (_u64, _u64, _entries, _offers),
     ),
     (47, m.Given, lambda x: (x.session, x.sequence, x.refused_count), (_u64, _u64, _u32)),

@@ -6,6 +6,7 @@ packed in one bytes field, so that no frame decodes into many small objects.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvgossip.model.aggregate import Mass
 from kvgossip.model.dot import Dot
@@ -13,8 +14,7 @@ from kvgossip.model.ids import Generation, Key, ReplicaId, StartNumber
 from kvgossip.model.member import Member, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """An entry, whole."""
 
     key: Key

@@ -11,7 +11,7 @@ def test_a_message_whose_large_entry_came_after_the_small_ones_were_discarded_is
     peer.write(kv("small"), b"1")
     peer.write(kv("large"), b"2" * 200)
     hand.meet(peer)
-    carried, offer = (peer.replica._rows.load(kv(name)) for name in ("small", "large"))
+    carried, offer = (peer.replica._rows.load(kv(name), 100) for name in ("small", "large"))
     assert isinstance(carried, m.Carried)
     assert isinstance(offer, m.Offer)
     hand.receive(peer, m.ExchangeOpen(7, salt=1, root=1, row_count=2, clock_hash=1))

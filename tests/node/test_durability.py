@@ -78,7 +78,7 @@ def test_feedback_waits_for_the_commit_of_what_it_speaks_of() -> None:
     hand, peer = Hand(), Hand("n2")
     peer.write(kv("a"), b"1")
     hand.meet(peer)
-    item = peer.replica._rows.load(kv("a"))
+    item = peer.replica._rows.load(kv("a"), 100)
     assert isinstance(item, m.Carried)
     push = m.RumorPush(7, (item,), ())
     hand.receive(peer, push)
@@ -129,7 +129,7 @@ def test_after_an_unknown_outcome_the_node_reads_and_takes_no_writes() -> None:
     assert hand.commits == []
     hand.meet(peer)
     peer.write(kv("z"), b"9")
-    item = peer.replica._rows.load(kv("z"))
+    item = peer.replica._rows.load(kv("z"), 100)
     assert isinstance(item, m.Carried)
     hand.receive(peer, m.RumorPush(1, (item,), ()))
     assert hand.commits == []

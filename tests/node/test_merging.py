@@ -3,7 +3,7 @@
 from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.encoding import encode_entry
-from kvgossip.model.ids import Kind, ReplicaId, make_key
+from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry
 from kvgossip.model.stamp import stamp_at
@@ -14,7 +14,7 @@ from tests.node.hand import WALL_MS, Hand, kv, mv, roots, run
 
 
 def carried(hand: Hand, key: bytes) -> m.Carried:
-    item = hand.replica._rows.load(key)  # type: ignore[arg-type]
+    item = hand.replica._rows.load(Key(key), 100)
     assert isinstance(item, m.Carried)
     return item
 

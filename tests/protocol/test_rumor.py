@@ -22,12 +22,13 @@ class Hand:
         self.outbox = Outbox()
         self.body_bytes = 10
         self.large: set[Key] = set()
+        self.offer_bytes = 1 << 20
         self.monger = RumorMonger(self.tuning, Random(seed), self.outbox, self.load)
         self.monger.set_targets(targets)
 
     def load(self, key: Key) -> Carried | Offer:
         if key in self.large:
-            return Offer(key, 1, 1 << 20, (Dot(ReplicaId(1), 1),))
+            return Offer(key, 1, self.offer_bytes, (Dot(ReplicaId(1), 1),))
         return Carried(key, bytes(self.body_bytes))
 
     def hot(self, *names: str, version: int = 1, source: Address | None = None, now_ms: int = 0) -> None:
@@ -361,7 +362,19 @@ def test_batches_close_at_the_limit_of_rows_and_a_peer_has_two_under_way() -> No
     assert keys_of(last[1]) == [kv("k9")]
 
 
-def test_an_offer_travels_alone() -> None:
+def test_small_offers_share_a_push_with_entries_and_are_answered_behind_them() -> None:
+    hand = Hand(A)
+    hand.offer_bytes = 5_000
+    hand.large = {kv("a"), kv("b")}
+    hand.hot("a", "b", "c")
+    ((to, push),) = hand.timer(2)
+    assert [entry.key for entry in push.entries] == [kv("c")]
+    assert [offer.key for offer in push.offers] == [kv("a"), kv("b")]
+    hand.answer(to, push.sequence, KNEW + NEWS + NEWS, 3)
+    assert hand.monger.useful_count == 2
+
+
+def test_a_large_offer_travels_alone() -> None:
     """Its answer takes a transfer, for which the others must not wait."""
     hand = Hand(A)
     hand.large = {kv("large")}

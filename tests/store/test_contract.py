@@ -41,6 +41,23 @@ def test_an_overwrite_replaces_the_row(store: Store) -> None:
     assert len(all_hash_rows(store)) == 1
 
 
+def test_many_rows_are_read_at_once_in_the_order_asked_for(store: Store) -> None:
+    put(store, a=b"1", b=b"2")
+    assert store.get_many([key("b"), key("x"), key("a"), key("b")]) == [b"2", None, b"1", b"2"]
+    assert store.get_many([]) == []
+
+
+def test_rows_read_together_are_committed_ones(store: Store) -> None:
+    put(store, a=b"1", b=b"2")
+    batch = Batch([change(store, "a", b"later"), change(store, "c", b"new")])
+    store.prepare(batch)
+    store.write(batch)
+    assert store.get_many([key("b"), key("a"), key("c")]) == [b"2", b"1", None]
+    assert (store.get(key("a")), store.get(key("b")), store.get(key("c"))) == (b"1", b"2", None)
+    store.publish(batch)
+    assert store.get_many([key("a"), key("c")]) == [b"later", b"new"]
+
+
 def test_keys_are_any_bytes(store: Store) -> None:
     keys = [Key(b"\x01"), Key(b"\x01\x00"), Key(b"\x01\xff\xff"), Key(b"\x02" + b"k" * 1_024)]
     commit(store, Batch([Change(k, i, i, k, None) for i, k in enumerate(keys)]))

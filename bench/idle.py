@@ -1,0 +1,56 @@
+"""Idle: what nodes without clients use of the processor and send, in all.
+
+Every node is in a network namespace of its own, so what it sends is counted by the kernel, with all headers
+and acknowledgements. Needs root, iproute2, iptables.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from bench.environment import Figures, write_result
+from bench.namespaces import Network, network
+from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
+
+FEW = 8
+TARGETS_FEW = {"idle_bytes_per_s": 500.0, "idle_cpu_share": 0.003}
+TARGETS_MANY = {"idle_bytes_per_s": 20_000.0, "idle_cpu_share": 0.007}
+START_TIMEOUT_S = 300.0
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench idle")
+    parser.add_argument("--nodes", type=int, default=5)
+    parser.add_argument("--settle", type=float, default=30.0, help="seconds from the start that do not count")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args(arguments)
+    runs = [measure(options.nodes, options.settle, options.seconds) for _ in range(options.runs)]
+    parameters = {"nodes": options.nodes, "settle_s": options.settle, "seconds": options.seconds}
+    targets = TARGETS_FEW if options.nodes <= FEW else TARGETS_MANY
+    write_result(f"idle-{options.nodes}-nodes", parameters, runs, targets)
+
+
+def measure(count: int, settle_s: float, seconds: float) -> Figures:
+    with LocalCluster(count) as cluster, network(cluster.nodes) as net:
+        cluster.start()
+        cluster.wait_ready(START_TIMEOUT_S)
+        time.sleep(settle_s)
+        return rest(cluster.nodes, net, seconds)
+
+
+def rest(nodes: Sequence[NodeProcess], net: Network, seconds: float) -> Figures:
+    """What each of ``nodes`` sends and uses while nothing happens."""
+    before, cpu_before = net.sent_bytes(), [node.cpu_seconds for node in nodes]
+    started_s = time.monotonic()
+    time.sleep(seconds)
+    lasted_s = time.monotonic() - started_s
+    sent = [after - first for after, first in zip(net.sent_bytes(), before, strict=True)]
+    cpu = [node.cpu_seconds - first for node, first in zip(nodes, cpu_before, strict=True)]
+    return {
+        "idle_bytes_per_s": sum(sent) / len(nodes) / lasted_s,
+        "idle_bytes_per_s_max": max(sent) / lasted_s,
+        "idle_cpu_share": sum(cpu) / len(nodes) / lasted_s,
+        "idle_cpu_share_max": max(cpu) / lasted_s,
+        "resident_mib": sum(node.resident_bytes for node in nodes) / len(nodes) / 2**20,
+    }
