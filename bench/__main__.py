@@ -9,21 +9,15 @@ NAMES = (
     "exchange",
     "growth",
     "idle",
-)
     "join",
     "lag",
     "members",
     "memory",
-<<<<<<< HEAD
+    "merge",
     "partition",
     "peers",
     "report",
-=======
-    "merge",
-    "partition",
-    "report",
     "spread",
->>>>>>> 8932c69 (merging: rows are read together; rumors offer values above 4 KiB; bench merge, spread, growth, idle)
     "starts",
 )
 
