@@ -8,8 +8,9 @@ of policy: pull and push-pull (who begins a contact), blind (every contact count
 is lost with probability 1/k), uniform targets.
 
 We leave the paper in two places. A rumor is not offered to a peer that sent it or answered for it, so it is
-also over once every reachable peer is known to know it. And contacts are driven by events: fresh news is
-sent after a few milliseconds' coalescing, so the round interval bounds cost, not latency.
+also over once every reachable peer is known to know it. And contacts are driven by events: a round begins a
+few milliseconds after the first fresh news and takes along whatever else is fresh by then, so the round
+interval bounds cost, not latency.
 
 A peer that let two pushes in a row time out is left out until any frame comes from it; anti-entropy, which
 its return starts, is what reaches it then.
@@ -85,7 +86,8 @@ class RumorMonger:
         self._peers: dict[Address, _Peer] = {}
         self._pushes: dict[int, _Push] = {}
         self._next_sequence = 1
-        self._is_informed = tuning.rumor_targets is RumorTargets.INFORMED
+        self._is_informed = tuning.rumor_targets is not RumorTargets.UNIFORM
+        self._mails = tuning.rumor_targets is RumorTargets.MAIL
         self._pulls = tuning.rumor_direction is not RumorDirection.PUSH
         self._next_pull_ms = 0
         self._targets: Sequence[Address] = ()
@@ -145,6 +147,8 @@ class RumorMonger:
         targets = self._targets
         if self._is_informed and not self._pulls and len(targets) == 1 and targets[0] == source:
             return  # of two nodes, the other one sent it
+        if self._mails and source is not None and old is None:
+            return  # its origin tells everybody; but what I was telling myself, I tell as it is by now
         self._made_hot_count += 1
         rumor = Rumor(key, version, set() if source is None else {source})
         self._hot[key] = rumor
@@ -202,12 +206,11 @@ class RumorMonger:
     def handle_timer(self, now_ms: int) -> None:
         for sequence, push in [(s, p) for s, p in self._pushes.items() if p.deadline_ms <= now_ms]:
             self._give_back(sequence, push, now_ms)
-        for due in (self._due, self._due_again):
-            while due and due[0][0] <= now_ms:
-                _, rumor = due.popleft()
-                rumor.is_scheduled = False
-                if self._hot.get(rumor.key) is rumor:
-                    self._contact(rumor, now_ms)
+        if self._due and self._due[0][0] <= now_ms:
+            for _ in range(len(self._due)):
+                self._take_turn(self._due, now_ms)
+        while self._due_again and self._due_again[0][0] <= now_ms:
+            self._take_turn(self._due_again, now_ms)
         for address in list(self._peers):
             self._flush_peer(address, now_ms)
         if self._pulls and now_ms >= self._next_pull_ms:
@@ -240,6 +243,8 @@ class RumorMonger:
         if was_news and self._tuning.rumor_feedback:
             rumor.useless_count = 0
             return False
+        if self._mails:
+            return False  # it is told until everybody has answered, or is silent
         rumor.useless_count += 1
         if self._tuning.rumor_coin:
             return self._rng.randrange(self._tuning.rumor_k) == 0
@@ -255,6 +260,12 @@ class RumorMonger:
         rumor.is_scheduled = True
         due.append((at_ms, rumor))
 
+    def _take_turn(self, due: deque[tuple[int, Rumor]], now_ms: int) -> None:
+        _, rumor = due.popleft()
+        rumor.is_scheduled = False
+        if self._hot.get(rumor.key) is rumor:
+            self._contact(rumor, now_ms)
+
     def _contact(self, rumor: Rumor, now_ms: int) -> None:
         """Queue a version for some peers; it is over if there is nobody left to tell.
 
@@ -266,17 +277,21 @@ class RumorMonger:
         def is_open(address: Address) -> bool:
             return self._may_be_told(rumor, address) and not self._is_silent(address)
 
-        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
-        chosen = choose_by_zone(
-            self._rng, self._near, self._far, count=fanout, far_share=share, is_open=is_open
-        )
-        for address in chosen:
+        for address in self._choose(is_open):
             self._enqueue(rumor, address)
         # Few know a version that is hot here, so of many targets only the first few are looked at.
         if any(map(is_open, self._targets)):
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
         elif not rumor.waiting:
             del self._hot[rumor.key]
+
+    def _choose(self, is_open: Callable[[Address], bool]) -> list[Address]:
+        if self._mails:
+            return list(filter(is_open, self._targets))
+        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
+        return choose_by_zone(
+            self._rng, self._near, self._far, count=fanout, far_share=share, is_open=is_open
+        )
 
     def _enqueue(self, rumor: Rumor, address: Address) -> None:
         rumor.waiting.add(address)

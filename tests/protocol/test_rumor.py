@@ -2,7 +2,7 @@
 
 from random import Random
 
-from kvgossip.config import Tuning
+from kvgossip.config import RumorTargets, Tuning
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Key, ReplicaId
 from kvgossip.protocol.outbox import Outbox
@@ -71,6 +71,17 @@ def test_fresh_news_is_sent_together_after_the_coalescing_window() -> None:
     assert hand.timer(due_ms - 1) == []
     [(to, push)] = hand.timer(due_ms + 1)
     assert (to, keys_of(push)) == (A, [kv("x"), kv("y")])
+
+
+def test_a_round_takes_along_what_became_fresh_since_its_first_news() -> None:
+    """Or each write of a steady stream is a message of its own, however long the window."""
+    hand = Hand(A, tuning=with_tuning(rumor_coalesce_ms=200))
+    hand.hot("x", now_ms=0)
+    hand.hot("y", now_ms=150)
+    [(_, push)] = hand.timer(200)
+    assert keys_of(push) == [kv("x"), kv("y")]
+    hand.answer(A, push.sequence, NEWS * 2, 300)
+    assert hand.timer(350) == []
 
 
 def test_a_timer_that_comes_early_late_or_twice_is_harmless() -> None:
@@ -159,6 +170,41 @@ def test_news_from_a_second_peer_counts_as_known_there() -> None:
     hand.hot("x", source=A)
     hand.hot("x", source=B, now_ms=1)
     assert [to for to, _ in hand.timer(5)] == [C]
+
+
+# -- direct mail ---------------------------------------------------------------------------------------------
+
+
+def test_direct_mail_goes_from_its_origin_to_everybody_whatever_the_fanout() -> None:
+    hand = Hand(A, B, C, D, E, tuning=with_tuning(fanout=1, rumor_targets=RumorTargets.MAIL))
+    hand.hot("x")
+    assert [to for to, _ in hand.timer(5)] == [A, B, C, D, E]
+
+
+def test_direct_mail_is_not_passed_on_by_who_gets_it() -> None:
+    hand = Hand(A, B, C, tuning=with_tuning(rumor_targets=RumorTargets.MAIL))
+    hand.hot("x", source=A)
+    assert hand.timer(1_000) == []
+    assert hand.monger.hot_count == 0
+
+
+def test_direct_mail_of_a_write_that_met_another_one_under_way_carries_both() -> None:
+    """The merge took the place of the version that this node was telling, and nobody else tells its write."""
+    hand = Hand(A, B, tuning=with_tuning(rumor_targets=RumorTargets.MAIL, rumor_coalesce_ms=200))
+    hand.hot("x", version=1)
+    hand.hot("x", version=2, source=A, now_ms=100)
+    assert [(to, keys_of(push)) for to, push in hand.timer(300)] == [(B, [kv("x")])]
+
+
+def test_direct_mail_goes_on_until_everybody_has_answered_however_many_knew() -> None:
+    hand = Hand(A, B, C, tuning=with_tuning(rumor_k=1, rumor_targets=RumorTargets.MAIL))
+    hand.hot("x")
+    for to, push in hand.timer(5):
+        if to != C:
+            hand.answer(to, push.sequence, KNEW, 6)
+    assert hand.timer(106) == []
+    assert hand.timer(1_005) == []
+    assert [to for to, _ in hand.timer(1_105)] == [C]
 
 
 # -- the counter ---------------------------------------------------------------------------------------------
