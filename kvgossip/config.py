@@ -52,9 +52,9 @@ class Profile(StrEnum):
 class RumorTargets(StrEnum):
     """To whom news is offered: peers not known to know it, or anybody, as in the literature.
 
-    ``MAIL`` is direct mail (Demers et al. 1987, section 1.2): the node that took a write tells all live peers,
-    whatever ``fanout`` is, and they tell nobody. Few messages and one hop, but where a peer cannot be reached
-    from there, only anti-entropy brings it. All nodes must have it, or news stops at those that do.
+    ``MAIL`` is direct mail (Demers et al. 1987, section 1.2): the node that took a write tells all live
+    peers, whatever ``fanout`` is, and they tell nobody. Few messages and one hop, but where a peer cannot be
+    reached from there, only anti-entropy brings it. All nodes must have it, or news stops at those that do.
     """
 
     INFORMED = "informed"
@@ -96,7 +96,7 @@ class Tuning:
     rumor_coin: bool = False
     """Lose interest by a toss of a coin instead of by a counter."""
     rumor_coalesce_ms: int = 2
-    """News starts a round after this, which takes all other fresh news along: short against a disk's sync, long
+    """News starts a round after this, and other fresh news goes along: short against a disk's sync, long
     against a burst of writes."""
     rumor_interval_ms: int = 100
     """Between rounds of a rumor that nobody answered for; bounds cost, not latency."""

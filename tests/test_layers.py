@@ -20,6 +20,7 @@ LAYERS: dict[str, set[str]] = {
     "node": {"errors", "config", "model", "wire", "store", "protocol"},
     "runtime": {"errors", "config", "model", "wire", "store", "protocol", "node"},
     "sim": {"errors", "config", "model", "wire", "store", "protocol", "node"},
+    "adapters": {"errors", "config", "model", "wire", "store", "protocol", "node"},
     "api": {"errors", "config", "model", "wire", "store", "protocol", "node", "runtime"},
     "cli": {"errors", "config", "model", "wire", "store", "protocol", "node", "runtime", "sim", "api"},
 }

@@ -9,11 +9,10 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kvgossip.cli import experiments, sim_jobs
+from kvgossip.cli import experiments, sim_glomers, sim_jobs, sim_members, sim_watch
 from kvgossip.cli.arguments import Commands
 from kvgossip.cli.configuration import PREFIX
 from kvgossip.cli.exit_code import CommandError, ExitCode
-from kvgossip.cli.sim_members import add_action
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +50,9 @@ def add_command(commands: Commands) -> None:
     )
     check.add_argument("--trace", action="store_true", help="print every event of the run; one process")
     check.set_defaults(run=run_check)
-    add_action(actions)
+    sim_members.add_action(actions)
+    sim_glomers.add_action(actions)
+    sim_watch.add_action(actions)
     mutants = actions.add_parser(
         "mutants",
         help="run every mutant until a checker catches it",

@@ -78,7 +78,7 @@ class Dispatch:
             return
         if not self._meeting.admits(sender, message):
             return
-        if self._rumors.handle_heard(sender):
+        if self._rumors.handle_heard(sender, now.monotonic_ms):
             self._exchanges.schedule.want(sender, now_ms)
         self._exchanges.handle_heard(sender, now_ms)
         self._meeting.handle_heard(sender, now_ms)

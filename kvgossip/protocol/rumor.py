@@ -13,7 +13,8 @@ few milliseconds after the first fresh news and takes along whatever else is fre
 interval bounds cost, not latency.
 
 A peer that let two pushes in a row time out is left out until any frame comes from it; anti-entropy, which
-its return starts, is what reaches it then.
+its return starts, is what reaches it then. Direct mail is kept for it until it is down: nobody else tells
+it.
 
 "Was it news" is an input (the answer message); whether a version is news here is the replica's business.
 
@@ -135,6 +136,9 @@ class RumorMonger:
             present = set(targets)
             for address in [a for a in self._peers if a not in present]:
                 self._forget_peer(address)
+        if self._mails:
+            for rumor in list(self._hot.values()):
+                self._drop_if_nothing_moves(rumor)
 
     def make_hot(self, key: Key, version: int, source: Address | None, now_ms: int) -> None:
         """A version is news here. ``source`` is the peer that sent it, None if a client did."""
@@ -142,7 +146,7 @@ class RumorMonger:
         if old is not None and old.version == version:
             self._hot[key] = old
             if source is not None:
-                old.knows.add(source)
+                self.note_known(key, version, source)
             return
         targets = self._targets
         if self._is_informed and not self._pulls and len(targets) == 1 and targets[0] == source:
@@ -162,6 +166,8 @@ class RumorMonger:
         rumor = self._hot.get(key)
         if rumor is not None and rumor.version == version:
             rumor.knows.add(peer)
+            if self._mails:
+                self._drop_if_nothing_moves(rumor)
 
     def handle_answer(self, sender: Address, answer: RumorAnswer, now_ms: int) -> None:
         """Feedback. Ignored if late, doubled or of another length than the push."""
@@ -189,13 +195,18 @@ class RumorMonger:
                     self._enqueue(rumor, sender)
         self._flush_peer(sender, now_ms)
 
-    def handle_heard(self, sender: Address) -> bool:
+    def handle_heard(self, sender: Address, now_ms: int) -> bool:
         """Any frame came from ``sender``: it is reachable. True if it had been left out."""
         peer = self._peers.get(sender)
         if peer is None or peer.timeouts == 0:
             return False
         was_silent = peer.timeouts >= TIMEOUTS_MAX
         peer.timeouts = 0
+        if was_silent and self._mails:  # its mail was kept
+            for rumor in self._hot.values():
+                if self._may_be_told(rumor, sender):
+                    self._enqueue(rumor, sender)
+            self._flush_peer(sender, now_ms)
         return was_silent
 
     def handle_send_failed(self, to: Address, now_ms: int) -> None:
@@ -233,7 +244,7 @@ class RumorMonger:
         for address, peer in self._peers.items():
             assert peer.pushes == sum(push.to == address for push in self._pushes.values()) <= PUSHES_MAX
         for rumor in self._hot.values():
-            is_moved = rumor.is_scheduled or rumor.waiting or self._pulls
+            is_moved = rumor.is_scheduled or rumor.waiting or self._pulls or self._is_kept(rumor)
             assert is_moved, "a hot rumor that nothing will move again"
 
     # -- policy
@@ -282,7 +293,7 @@ class RumorMonger:
         # Few know a version that is hot here, so of many targets only the first few are looked at.
         if any(map(is_open, self._targets)):
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
-        elif not rumor.waiting:
+        elif not rumor.waiting and not self._is_kept(rumor):
             del self._hot[rumor.key]
 
     def _choose(self, is_open: Callable[[Address], bool]) -> list[Address]:
@@ -296,6 +307,15 @@ class RumorMonger:
     def _enqueue(self, rumor: Rumor, address: Address) -> None:
         rumor.waiting.add(address)
         self._peers.setdefault(address, _Peer()).queue.append(rumor)
+
+    def _is_kept(self, rumor: Rumor) -> bool:
+        """True if it is mail for a peer that is silent: sent on its return, dropped when it is down."""
+        return self._mails and any(a not in rumor.knows and self._is_silent(a) for a in self._targets)
+
+    def _drop_if_nothing_moves(self, rumor: Rumor) -> None:
+        """Kept mail is over when those that it was kept for know it, or are down."""
+        if not (rumor.is_scheduled or rumor.waiting or self._is_kept(rumor)):
+            del self._hot[rumor.key]
 
     def _is_silent(self, address: Address) -> bool:
         peer = self._peers.get(address)

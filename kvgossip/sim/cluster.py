@@ -250,6 +250,10 @@ class Cluster:
         if not self.network.send(node.address, send.to, send.data):
             self._connections.time_out(node, self._by_address[send.to])
 
+    def connect(self, one: SimNode, other: SimNode) -> None:
+        """Let there be a connection before anybody needs one, as where the network is given to the nodes."""
+        self._connections.open(one, other)
+
     def deliver(self, source: Address, target: Address, data: bytes) -> None:
         """The network's last step: a frame has arrived at ``target``."""
         sender, receiver = self._by_address[source], self._by_address[target]

@@ -170,7 +170,7 @@ class Epidemic:
 
     def _deliver(self, sender: int, number: int, message: m.Message, cycle: int) -> None:
         node, source, now_ms = self._node(number), self._addresses[sender], cycle * CYCLE_MS
-        node.monger.handle_heard(source)
+        node.monger.handle_heard(source, now_ms)
         match message:
             case m.RumorPush():
                 self._sent_count += 1

@@ -21,6 +21,8 @@ from kvgossip.sim.scheduler import MS, Scheduler
 Link = tuple[Address, Address]
 """(from, to): one direction."""
 Deliver = Callable[[Address, Address, bytes], None]
+OnFrame = Callable[[Address, Address, bytes, int | None], None]
+"""A frame from one address to another, and when it will arrive; None if it was lost or dropped."""
 
 PAST_MAX = 1_000
 """Frames kept for replay."""
@@ -58,6 +60,8 @@ class SimNetwork:
         self.quality = Quality()
         self.frame_count = 0
         self.byte_count = 0
+        self.on_frame: OnFrame | None = None
+        """Told of every frame, for whoever watches a run."""
         self._scheduler = scheduler
         self._rng = rng
         self._deliver = deliver
@@ -73,12 +77,15 @@ class SimNetwork:
         self.frame_count += 1
         self.byte_count += len(data)
         if self._is_dropped(source, target):
+            self._show(source, target, data, None)
             return False
         quality, rng = self.quality, self._rng
         if quality.loss and rng.random() < quality.loss:
             self._injected[Fault.LOSS] += 1
+            self._show(source, target, data, None)
             return True
         if quality.bytes_per_s is not None and self._is_overflowing((source, target), len(data)):
+            self._show(source, target, data, None)
             return False
         if source in quality.later and 0x90 <= data[1] < 0x9F:
             self._injected[Fault.STRANGE] += 1
@@ -104,6 +111,10 @@ class SimNetwork:
             faults.remove(fault)
             if not faults:
                 del self._cuts[link]
+
+    def cut_links(self) -> list[Link]:
+        """In order."""
+        return sorted(self._cuts)
 
     def is_cut(self, source: Address, target: Address) -> bool:
         return (source, target) in self._cuts
@@ -146,7 +157,12 @@ class SimNetwork:
         return at_us
 
     def _carry(self, source: Address, target: Address, data: bytes, at_us: int) -> None:
+        self._show(source, target, data, at_us)
         self._scheduler.at(at_us, partial(self._arrive, source, target, data))
+
+    def _show(self, source: Address, target: Address, data: bytes, at_us: int | None) -> None:
+        if self.on_frame is not None:
+            self.on_frame(source, target, data, at_us)
 
     def _arrive(self, source: Address, target: Address, data: bytes) -> None:
         if not self._is_dropped(source, target):

@@ -181,7 +181,8 @@ class Simulation:
         self._faults = Faults(self.cluster, self.operator, self._windows, self._rng)
         self._core_count = 0
         self._core_settled_us = 0
-        self._healed_us = 0
+        self.healed_us = 0
+        """When everything was healed; 0 until then."""
         self._settled_us = 0
 
     def run(self) -> Report:
@@ -232,7 +233,7 @@ class Simulation:
         """Heal; wait until all nodes agree, and a little longer; then judge."""
         self._faults.heal()
         self._settle_core()
-        self._healed_us = self._scheduler.now_us
+        self.healed_us = self._scheduler.now_us
         self._wait_for(self.cluster.nodes)
         self._settled_us = self._scheduler.now_us
         self._trace.note(self._settled_us, "world", "settled")
@@ -332,7 +333,7 @@ class Simulation:
             simulated_s=self._scheduler.now_us / SECOND,
             core_count=self._core_count,
             core_settled_s=self._core_settled_us / SECOND,
-            settled_s=(self._settled_us - self._healed_us) / SECOND,
+            settled_s=(self._settled_us - self.healed_us) / SECOND,
             trace=self._trace.digest(),
             violation=violation,
         )

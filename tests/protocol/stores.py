@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from kvgossip.config import Tuning
+from kvgossip.config import RumorTargets, Tuning
 from kvgossip.errors import EncodingError, RemoteError
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.digest import bytes_digest, entry_digest, key_hash
@@ -321,7 +321,7 @@ def mv(name: str) -> Key:
     return make_key(Kind.MV, name.encode())
 
 
-def with_tuning(**changes: int) -> Tuning:
+def with_tuning(**changes: int | RumorTargets) -> Tuning:
     return replace(Tuning(), **changes)  # type: ignore[arg-type, unused-ignore]
 
 

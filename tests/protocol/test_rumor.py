@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from kvgossip.config import RumorTargets, Tuning
 from kvgossip.model.dot import Dot
 from kvgossip.model.ids import Address, Key, ReplicaId
@@ -207,6 +209,33 @@ def test_direct_mail_goes_on_until_everybody_has_answered_however_many_knew() ->
     assert [to for to, _ in hand.timer(1_105)] == [C]
 
 
+def test_direct_mail_is_kept_for_a_silent_peer_and_sent_when_it_is_heard() -> None:
+    hand = Hand(A, B, tuning=with_tuning(rumor_targets=RumorTargets.MAIL))
+    hand.hot("x")
+    for now_ms in (5, 1_105):
+        for to, push in hand.timer(now_ms):
+            if to == A:
+                hand.answer(A, push.sequence, NEWS, now_ms)
+        hand.timer(now_ms + 1_000)
+    assert hand.timer(5_000) == []
+    assert hand.monger.next_deadline_ms() is None, "it waits, and asks for nothing"
+    assert hand.monger.handle_heard(B, 6_000)
+    assert [(to, keys_of(push)) for to, push in hand.pushes()] == [(B, [kv("x")])]
+
+
+def test_direct_mail_for_a_peer_that_is_down_is_dropped() -> None:
+    hand = Hand(A, tuning=with_tuning(rumor_targets=RumorTargets.MAIL))
+    hand.hot("x")
+    for now_ms in (5, 1_105):
+        hand.timer(now_ms)
+        hand.timer(now_ms + 1_000)
+    assert hand.timer(5_000) == []
+    assert hand.monger.hot_count == 1
+    hand.monger.set_targets([])
+    hand.monger.check_invariants()
+    assert hand.monger.hot_count == 0
+
+
 # -- the counter ---------------------------------------------------------------------------------------------
 
 
@@ -312,15 +341,15 @@ def test_a_peer_that_let_two_pushes_time_out_is_left_out_until_it_is_heard() -> 
     hand.monger.set_targets([A])
     hand.hot("x")
     assert len(hand.timer(5)) == 1
-    assert not hand.monger.handle_heard(B), "nothing was ever sent there"
+    assert not hand.monger.handle_heard(B, 5), "nothing was ever sent there"
     now_ms = 1_005
     hand.timer(now_ms)
     assert len(hand.timer(now_ms + 100)) == 1, "one time-out is forgiven"
     hand.timer(2_200)
     hand.monger.set_targets([A, B])
     assert [to for to, _ in hand.timer(2_300)] == [B]
-    assert hand.monger.handle_heard(A), "it had been left out"
-    assert not hand.monger.handle_heard(A)
+    assert hand.monger.handle_heard(A, 2_350), "it had been left out"
+    assert not hand.monger.handle_heard(A, 2_350)
     hand.hot("y", now_ms=2_400)
     assert {to for to, _ in hand.timer(2_405)} <= {A, B}
     assert TIMEOUTS_MAX == 2
@@ -332,7 +361,7 @@ def test_a_frame_between_two_time_outs_keeps_a_peer_in() -> None:
     for now_ms in (5, 1_105, 2_205, 3_305):
         assert [to for to, _ in hand.timer(now_ms)] == [A]
         hand.timer(now_ms + 1_000)
-        assert not hand.monger.handle_heard(A)
+        assert not hand.monger.handle_heard(A, now_ms + 1_000)
 
 
 def test_when_only_silent_peers_are_left_the_rumor_is_over() -> None:
@@ -444,11 +473,13 @@ def test_what_became_known_while_it_was_queued_is_not_sent() -> None:
     assert [keys_of(push) for _, push in hand.timer(200)] == [[kv("d")]]
 
 
-def test_a_storm_of_hot_overwrites_leaves_nothing_that_is_never_moved_again() -> None:
+@pytest.mark.parametrize("targets", [RumorTargets.INFORMED, RumorTargets.MAIL])
+def test_a_storm_of_hot_overwrites_leaves_nothing_that_is_never_moved_again(targets: RumorTargets) -> None:
     """Random inputs; the invariants hold after each. A failure prints the seed in the test's name."""
     for seed in range(30):
         rng = Random(seed)
-        hand = Hand(A, B, C, tuning=with_tuning(batch_rows_max=2, rumors_hot_max=8), seed=seed)
+        tuning = with_tuning(batch_rows_max=2, rumors_hot_max=8, rumor_targets=targets)
+        hand = Hand(A, B, C, tuning=tuning, seed=seed)
         under_way: list[tuple[Address, RumorPush]] = []
         now_ms = 0
         for _ in range(300):
@@ -465,13 +496,15 @@ def test_a_storm_of_hot_overwrites_leaves_nothing_that_is_never_moved_again() ->
                 case 4:
                     hand.monger.set_targets(rng.sample((A, B, C, D), rng.randrange(1, 4)))
                 case 5:
-                    hand.monger.handle_heard(rng.choice((A, B, C, D)))
+                    hand.monger.handle_heard(rng.choice((A, B, C, D)), now_ms)
                 case _:
                     hand.monger.handle_timer(now_ms)
             under_way += hand.pushes()
         hand.monger.set_targets([A])
-        while (deadline_ms := hand.monger.next_deadline_ms()) is not None:
-            assert deadline_ms < now_ms + 100_000, f"seed {seed}: no end"
-            for to, push in hand.timer(max(deadline_ms, now_ms)):
-                hand.answer(to, push.sequence, NEWS * len(push.entries), now_ms)
+        for _ in range(2):  # what was under way times out first, and mail is kept for who is silent
+            hand.monger.handle_heard(A, now_ms)
+            hand.answer_all(hand.pushes(), NEWS, now_ms)
+            while (deadline_ms := hand.monger.next_deadline_ms()) is not None:
+                assert deadline_ms < now_ms + 100_000, f"seed {seed}: no end"
+                hand.answer_all(hand.timer(max(deadline_ms, now_ms)), NEWS, now_ms)
         assert hand.monger.hot_count == 0, f"seed {seed}"
