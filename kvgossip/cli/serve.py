@@ -123,6 +123,7 @@ async def _serve(settings: "Settings") -> None:
 
     from kvgossip.api.server import start_api
     from kvgossip.errors import CorruptRowError, DamagedError, StoreError
+    from kvgossip.runtime.collector import freeze_what_started
     from kvgossip.runtime.endpoint import Endpoint
     from kvgossip.runtime.log import Log, LogHandler
     from kvgossip.runtime.node import Node
@@ -148,6 +149,7 @@ async def _serve(settings: "Settings") -> None:
         log.close()
         raise CommandError(str(error)) from None
     api = await start_api(node, listening)
+    freeze_what_started()
     kept = settings.data_dir or "memory only"
     state = (
         "is ready"
