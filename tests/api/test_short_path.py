@@ -207,6 +207,7 @@ def test_a_client_that_does_not_read_is_answered_no_further(
     with serving(memory_node()) as served:
         served.put("/v1/kv/big", b"x" * (1 << 20))
         with connected(served) as raw:
+            assert ask(raw, GET % b"a").startswith(b"HTTP/1.1 404 ")  # aiohttp waits for a request by now
             raw.sendall(GET % b"big" * 50)
             wait_until(lambda: served.api.connection_count == 0)
     assert 0 < plain.count("HTTP/1.1 200 OK") <= 8  # what the sockets hold
