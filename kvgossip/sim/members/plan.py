@@ -57,7 +57,6 @@ PLAN: tuple[Row, ...] = (
     Row("traffic", 1, (("nodes", 1_000), ("seconds", 30))),
     Row("busy", 5, (("nodes", 10),)),
     Row("busy", 1, (("nodes", 100),)),
-    Row("busy", 1, (("nodes", 1_000), ("seconds", 30))),
 )
 
 
