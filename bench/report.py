@@ -30,8 +30,6 @@ _UNITS = {
     "_mb": " MB",
     "_bytes": " bytes",
     "_bytes_per_s": " bytes/s",
-    "_share": "",
-    "_ratio": "",
 }
 
 Result = dict[str, Any]
@@ -127,7 +125,7 @@ def _origin(result: Result) -> str:
 
 def label(key: str) -> str:
     unit = _unit(key)
-    return (key.removesuffix(unit) if unit else key).replace("_", " ").replace("ratio", "").strip() or key
+    return (key.removesuffix(unit) if unit else key).replace("_", " ")
 
 
 def show(key: str, value: float) -> str:

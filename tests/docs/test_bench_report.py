@@ -53,4 +53,4 @@ def test_a_figure_is_shown_with_its_unit_and_three_digits(key: str, value: float
 
 
 def test_a_label_is_the_key_without_its_unit() -> None:
-    assert [label(key) for key in ("p99_ms", "payload_ratio", "lost")] == ["p99", "payload", "lost"]
+    assert [label(key) for key in ("p99_ms", "payload_ratio", "lost")] == ["p99", "payload ratio", "lost"]
