@@ -51,14 +51,20 @@ def add_actions(actions: Commands) -> None:
         )
         _add_common(parser, partial(run_of_nodes, name))
     demers = actions.add_parser(
-        "demers", help="tables 1 to 3 of Demers et al. 1987, from the rumor machine that ships"
+        "demers",
+        help="tables 1 to 3 of Demers et al. 1987, from the rumor machine that ships",
+        epilog="example: kvgossip sim demers --seconds 30",
     )
     demers.add_argument(
         "--seconds", type=float, default=600, metavar="S", help="of processor time at most for a row (600)"
     )
     _add_folder(demers)
     demers.set_defaults(run=run_demers)
-    report = actions.add_parser("report", help="make the page of all experiments from their results")
+    report = actions.add_parser(
+        "report",
+        help="make the page of all experiments from their results",
+        epilog="example: kvgossip sim report --from docs/experiments",
+    )
     report.add_argument(
         "--from", dest="folder", default=FOLDER, metavar="FOLDER", help=f"of the results ({FOLDER})"
     )

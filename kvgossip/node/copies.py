@@ -67,7 +67,7 @@ class Reissue:
         self._position: Key | None = make_key(min(Kind), b"\x00")
         self.reissued_count = 0
         for key in staging.staged_keys():  # the walk sees committed rows only
-            self._reissue_if_old(key)
+            self.renew(key)
 
     @property
     def is_walked(self) -> bool:
@@ -90,10 +90,11 @@ class Reissue:
         at, self._position = self._position, None
         rows = self._store.scan(at, _END, rows_max=STEP_ROWS, bytes_max=STEP_BYTES)
         for row in rows:
-            self._reissue_if_old(row.key)
+            self.renew(row.key)
         self._position = Key(rows[-1].key + b"\x00") if rows else None
 
-    def _reissue_if_old(self, key: Key) -> None:
+    def renew(self, key: Key) -> None:
+        """Issue the writes of this start to ``key`` again. Raises ``CorruptRowError``."""
         data = self._staging.find(key)
         entry = None if data is None else decode_entry(key, data)
         if entry is not None and any(self.old.includes(dot) for dot in entry.dots()):

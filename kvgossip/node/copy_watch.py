@@ -8,7 +8,7 @@ from random import Random
 
 from kvgossip.errors import CorruptRowError
 from kvgossip.model.dot import VersionVector
-from kvgossip.model.ids import format_id
+from kvgossip.model.ids import Key, format_id
 from kvgossip.node.admission import Admission
 from kvgossip.node.copies import META_REISSUE, OldDots, Reissue
 from kvgossip.node.exchanges import Exchanges
@@ -71,6 +71,15 @@ class CopyWatch:
         """A client names what it has seen."""
         if context is not None and context.counter(self._me.identity.replica) > self._staging.own_counter:
             self.found("a client's context names writes of this replica that it does not hold")
+
+    def prepare_write(self, key: Key) -> None:
+        """A client writes to ``key``: dots of it that were given up are issued again first.
+
+        Otherwise the new entry would hold them beside its own, and the clock of its batch would not cover
+        them. Raises ``CorruptRowError``.
+        """
+        if self._reissue is not None:
+            self._reissue.renew(key)
 
     def look_at_merges(self) -> None:
         """A merge may have met a dot of this replica that it did not issue."""

@@ -351,6 +351,7 @@ class Replica:
         if refused is not None:
             self._journal.add(Done(ticket, refused))
             return ticket
+        self._copies.prepare_write(key)
         corrected, seed = self._clock.corrected(now), self._secret.digest_seed
         result = stage_write(self._staging, key, value, context, condition, corrected, seed)
         self._staging.answer(ticket, result)

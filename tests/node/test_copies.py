@@ -2,6 +2,7 @@
 
 from kvgossip.errors import StoreFullError
 from kvgossip.model.dot import VersionVector
+from kvgossip.model.encoding import decode_entry
 from kvgossip.model.member import Standing
 from kvgossip.node.effects import Written
 from kvgossip.wire import codec
@@ -175,6 +176,16 @@ def test_a_commit_refused_during_a_reissue_loses_nothing() -> None:
             again.commit()
     assert refused == 3
     assert_both_are_there(one, again)
+
+
+def test_a_write_during_a_reissue_joins_no_dots_that_were_given_up() -> None:
+    """Seed 20: an entry was durable whose dots the clock of the same batch did not cover."""
+    _, again = found_copy_with_unsent_writes()
+    again.put(mv("m0"), b"meanwhile")
+    again.commit()
+    row = decode_entry(mv("m0"), again.store.get(mv("m0")) or b"")
+    assert sorted(again.bodies(mv("m0"))) == [b"meanwhile", b"restored 0"]
+    assert all(again.replica.status().clock.covers(dot) for dot in row.dots())
 
 
 def test_a_crash_during_a_reissue_loses_nothing() -> None:
