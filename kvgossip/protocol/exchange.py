@@ -41,7 +41,7 @@ from kvgossip.protocol.exchange_agenda import Agenda, Load
 from kvgossip.protocol.exchange_findings import Findings
 from kvgossip.protocol.exchange_flight import OPENING_SEQUENCE, Flight, Request
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.protocol.ranges import RangeView
+from kvgossip.protocol.range_view import RangeView
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import (
     Carried,

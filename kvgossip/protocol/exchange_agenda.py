@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Key
-from kvgossip.protocol.ranges import Range, RangeView, pack_pairs
+from kvgossip.protocol.range_view import RangeView
+from kvgossip.protocol.ranges import Range, pack_pairs
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import Carried, Compare, Fetch, Give, Offer
 

@@ -19,17 +19,8 @@ from kvgossip.model.ids import Address, Key
 from kvgossip.protocol.exchange import CLOCK_PART_REPLICAS
 from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX, Load
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.protocol.ranges import (
-    WHOLE,
-    Listed,
-    Range,
-    RangeView,
-    checked_range,
-    is_later,
-    pack_ranges,
-    unpack_pairs,
-    unpack_rows,
-)
+from kvgossip.protocol.range_view import Beside, RangeView
+from kvgossip.protocol.ranges import WHOLE, Range, checked_range, is_later, pack_ranges, unpack_pairs
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import (
     Carried,
@@ -232,9 +223,8 @@ class ExchangeAnswers:
             differing += [child for child, _ in view.differing_children(r, described.fingerprints)]
         parcel = _Parcel(self._tuning, [], [])
         wanted: list[int] = []
-        for listed in request.rows:
-            r = checked_range(listed.prefix, listed.bits)
-            self._settle_rows(view, r, unpack_rows(r, listed.rows), parcel, wanted, differing)
+        for beside in view.lay_beside(request.rows):
+            self._settle_rows(beside, parcel, wanted, differing)
         children, rows = view.describe(differing[:DESCRIBED_MAX])
         return Compared(
             request.session,
@@ -248,32 +238,21 @@ class ExchangeAnswers:
         )
 
     def _settle_rows(
-        self,
-        view: RangeView,
-        r: Range,
-        theirs: Listed,
-        parcel: _Parcel,
-        wanted: list[int],
-        differing: list[Range],
+        self, beside: Beside, parcel: _Parcel, wanted: list[int], differing: list[Range]
     ) -> None:
         """Add what is later, other or more here to the parcel, and what lacks or is earlier to ``wanted``.
 
         If that is too much for one answer, the range is described instead and settled from the other side.
         """
-        rows = view.rows(r)
-        if parcel.is_full or len(rows) > self._tuning.rows_listed_max:
-            differing.append(r)
+        if parcel.is_full or beside.row_count > self._tuning.rows_listed_max:
+            differing.append(beside.range)
             return
-        mine = view.listed(rows)
+        theirs, mine = beside.theirs, beside.mine
         earlier = {h for h, there in theirs.items() if is_later(there, mine.get(h, {}))}
         lacking = {h for h, there in theirs.items() if len(mine.get(h, {})) < len(there)}
-        items = [
-            self._load(row.key)
-            for row in rows
-            if row.hash not in earlier and view.row_digest(row) not in theirs.get(row.hash, {})
-        ]
+        items = [self._load(row.key) for row in beside.others if row.hash not in earlier]
         if not parcel.add_all(items):
-            differing.append(r)
+            differing.append(beside.range)
             return
         wanted += sorted(earlier | lacking)
 

@@ -7,17 +7,15 @@ their own way by now. An answer that no node of ours gives raises ``RemoteError`
 from kvgossip.config import Tuning
 from kvgossip.errors import RemoteError
 from kvgossip.protocol.exchange_agenda import Agenda
+from kvgossip.protocol.range_view import Beside, RangeView
 from kvgossip.protocol.ranges import (
     WHOLE,
-    Listed,
     Range,
-    RangeView,
     checked_range,
     is_later,
     unpack_hashes,
     unpack_pairs,
     unpack_ranges,
-    unpack_rows,
 )
 from kvgossip.store.base import HASH_MAX
 from kvgossip.wire.messages import Compared, ExchangeOpened, Fetch, Fetched
@@ -51,9 +49,8 @@ class Findings:
                 self._agenda.fetch(r.first, r.last)
             else:
                 self._descend(r, described.fingerprints)
-        for listed in answer.rows:
-            r = checked_range(listed.prefix, listed.bits)
-            self._settle_rows(r, unpack_rows(r, listed.rows))
+        for beside in self._view.lay_beside(answer.rows):
+            self._settle_rows(beside)
         self._agenda.compare(unpack_ranges(answer.undescribed))
         for hashed in unpack_hashes(answer.wanted):
             self._agenda.give(hashed, hashed)
@@ -78,10 +75,9 @@ class Findings:
             else:
                 self._agenda.compare([child])
 
-    def _settle_rows(self, r: Range, theirs: Listed) -> None:
+    def _settle_rows(self, beside: Beside) -> None:
         """The peer listed a whole range: fetch what is other or more there, give what is later here."""
-        rows = self._view.rows(r)
-        mine = self._view.listed(rows)
+        r, theirs, mine = beside.range, beside.theirs, beside.mine
         for hashed, there in sorted(theirs.items()):
             here = mine.get(hashed, {})
             if is_later(here, there):
@@ -90,5 +86,5 @@ class Findings:
                 self._agenda.fetch(hashed, hashed)  # the merge tells if the peer lags
             if len(here) > len(there):  # two keys with one hash, of which the peer has fewer
                 self._agenda.give(hashed, hashed)
-        if len(rows) > self._tuning.rows_listed_max or not mine.keys() <= theirs.keys():
+        if beside.row_count > self._tuning.rows_listed_max or not mine.keys() <= theirs.keys():
             self._agenda.give(r.first, r.last, but=set(theirs))

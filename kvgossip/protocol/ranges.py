@@ -10,32 +10,22 @@ one of 4, for about the same bytes (``docs/adr/0005``; figures by ``python -m be
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
-
 from kvgossip.errors import RemoteError
-from kvgossip.model.encoding import peek_stamp
-from kvgossip.model.stamp import stamp_ms
-from kvgossip.store.base import HashRow, Store
-from kvgossip.store.merkle import Fingerprint
-from kvgossip.wire.messages import RangeChildren, RangeRows
 
 FIRST_BITS = 8
 STEP_BITS = 4
 HASH_BITS = 64
-TIED_ROWS_MAX = 4_096
-"""A single hash cannot be split: all keys that share it are listed, up to this many."""
+PRINT_BYTES = 4
+DIGEST_BITS = 32
 
-_SUM_AND_COUNT = struct.Struct(">16sQ")
 _RANGE = struct.Struct(">QB")
-_PRINT_BYTES = 4
-_DIGEST_BITS = 32
 _MS_BITS = 48
-_DIGEST_AND_MS_BYTES = (_DIGEST_BITS + _MS_BITS) // 8
+_DIGEST_AND_MS_BYTES = (DIGEST_BITS + _MS_BITS) // 8
 
-ROWS_AS_CHEAP_AS_CHILDREN = _PRINT_BYTES * (1 << STEP_BITS) // (_DIGEST_AND_MS_BYTES + 7)
+ROWS_AS_CHEAP_AS_CHILDREN = PRINT_BYTES * (1 << STEP_BITS) // (_DIGEST_AND_MS_BYTES + 7)
 
 Listed = dict[int, dict[int, int]]
 """Rows as they are listed: at each hash the salted digests, each with its milliseconds (0: it has none)."""
@@ -101,88 +91,13 @@ def checked_range(prefix: int, bits: int) -> Range:
     return Range(prefix, bits)
 
 
-class RangeView:
-    """The committed rows of this node, as one exchange describes them."""
-
-    def __init__(self, store: Store, salt: int, *, rows_listed_max: int) -> None:
-        self._store = store
-        self._salt = salt
-        self._rows_listed_max = rows_listed_max
-        self.empty = self._blind(Fingerprint(0, 0))
-
-    def row_count(self, r: Range) -> int:
-        return self._store.fingerprint(r.prefix, r.bits).row_count
-
-    def children(self, r: Range) -> bytes:
-        """The packed fingerprints of the children of a range, 4 bytes each."""
-        return b"".join(self._blind(f) for f in self._store.children(r.prefix, r.bits, r.child_bits))
-
-    def rows(self, r: Range) -> list[HashRow]:
-        """All rows of a range that is small enough to be listed; one row too many of a larger one."""
-        rows_max = self._rows_listed_max + 1 if r.bits < HASH_BITS else TIED_ROWS_MAX
-        return self._store.scan_hashes(r.first, r.last, rows_max=rows_max)
-
-    def row_digest(self, row: HashRow) -> int:
-        """32 bits for a digest of 128."""
-        digest: int = xxh3_64_intdigest(row.digest.to_bytes(16, "big"), self._salt) >> (64 - _DIGEST_BITS)
-        return digest
-
-    def listed(self, rows: list[HashRow]) -> Listed:
-        """Rows as the other side would list them."""
-        listed: Listed = {}
-        for row in rows:
-            listed.setdefault(row.hash, {})[self.row_digest(row)] = self._ms_of(row)
-        return listed
-
-    def describe(self, ranges: Sequence[Range]) -> tuple[tuple[RangeChildren, ...], tuple[RangeRows, ...]]:
-        """Each range by its children or by its rows.
-
-        Rows settle a range in this round. If another one is too large for that, there will be a further round
-        anyway: then a range is listed only where that is no dearer than to split it.
-        """
-        row_counts = [0 if r.bits == HASH_BITS else self.row_count(r) for r in ranges]
-        listed_max = self._rows_listed_max
-        if any(row_count > listed_max for row_count in row_counts):
-            listed_max = min(listed_max, ROWS_AS_CHEAP_AS_CHILDREN)
-        children: list[RangeChildren] = []
-        rows: list[RangeRows] = []
-        for r, row_count in zip(ranges, row_counts, strict=True):
-            if row_count > listed_max:
-                children.append(RangeChildren(r.prefix, r.bits, self.children(r)))
-            else:
-                rows.append(RangeRows(r.prefix, r.bits, self._pack_rows(r)))
-        return tuple(children), tuple(rows)
-
-    def differing_children(self, r: Range, theirs: bytes) -> list[tuple[Range, bool]]:
-        """Each child that differs from ``theirs``, and whether theirs is empty. Raises ``RemoteError``."""
-        if r.bits == HASH_BITS or len(theirs) != _PRINT_BYTES * r.child_count:
-            raise RemoteError(f"a range of {r.bits} bits has not {len(theirs) // _PRINT_BYTES} children")
-        mine = self.children(r)
-        return [
-            (r.child(at // _PRINT_BYTES), theirs[at : at + _PRINT_BYTES] == self.empty)
-            for at in range(0, len(mine), _PRINT_BYTES)
-            if mine[at : at + _PRINT_BYTES] != theirs[at : at + _PRINT_BYTES]
-        ]
-
-    def _pack_rows(self, r: Range) -> bytes:
-        length, first = _row_bytes(r), r.first
-        return b"".join(
-            (
-                (row.hash - first) << (_DIGEST_BITS + _MS_BITS)
-                | self.row_digest(row) << _MS_BITS
-                | self._ms_of(row)
-            ).to_bytes(length, "big")
-            for row in self.rows(r)
-        )
-
-    def _ms_of(self, row: HashRow) -> int:
-        data = self._store.get(row.key)
-        return 0 if data is None else stamp_ms(peek_stamp(row.key, data))
-
-    def _blind(self, fingerprint: Fingerprint) -> bytes:
-        packed = _SUM_AND_COUNT.pack(fingerprint.sum.to_bytes(16, "big"), fingerprint.row_count)
-        blinded: bytes = xxh3_64_digest(packed, self._salt)
-        return blinded[:_PRINT_BYTES]
+def pack_rows(r: Range, rows: Iterable[tuple[int, int, int]]) -> bytes:
+    """Rows of a range: the hash, the salted digest and the milliseconds of each."""
+    length, first = _row_bytes(r), r.first
+    return b"".join(
+        ((hashed - first) << (DIGEST_BITS + _MS_BITS) | digest << _MS_BITS | ms).to_bytes(length, "big")
+        for hashed, digest, ms in rows
+    )
 
 
 def unpack_rows(r: Range, packed: bytes) -> Listed:
@@ -193,10 +108,10 @@ def unpack_rows(r: Range, packed: bytes) -> Listed:
     rows: Listed = {}
     for at in range(0, len(packed), length):
         row = int.from_bytes(packed[at : at + length], "big")
-        hashed = first + (row >> (_DIGEST_BITS + _MS_BITS))
+        hashed = first + (row >> (DIGEST_BITS + _MS_BITS))
         if hashed > r.last:
             raise RemoteError("a listed row lies outside its range")
-        rows.setdefault(hashed, {})[row >> _MS_BITS & (1 << _DIGEST_BITS) - 1] = row & (1 << _MS_BITS) - 1
+        rows.setdefault(hashed, {})[row >> _MS_BITS & (1 << DIGEST_BITS) - 1] = row & (1 << _MS_BITS) - 1
     return rows
 
 

@@ -92,6 +92,10 @@ class Store(Protocol):
         """
         ...
 
+    def scan_ranges(self, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
+        """What ``scan_hashes`` answers for each (first, last) of ``bounds``, cheaper than one by one."""
+        ...
+
     def get_meta(self, name: str) -> bytes | None: ...
 
     def scan_meta(self, prefix: str) -> Iterator[tuple[str, bytes]]:

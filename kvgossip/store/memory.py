@@ -64,6 +64,9 @@ class MemoryStore:
             found.append(HashRow(place[0], place[1], self._digests[place]))
         return found
 
+    def scan_ranges(self, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
+        return [self.scan_hashes(first, last, rows_max=rows_max) for first, last in bounds]
+
     def get_meta(self, name: str) -> bytes | None:
         return self._meta.get(name)
 

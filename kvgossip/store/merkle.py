@@ -109,9 +109,14 @@ class MerkleTree:
     def leaf_count(self) -> int:
         return self._header.leaf_count
 
+    def is_summed(self, prefix: int, bits: int) -> bool:
+        """True if the range is a leaf or above the leaves, so that its fingerprint reads no rows."""
+        depth = self._header.depth
+        return bits <= depth or (bits == depth + 1 and prefix >> 1 < self._header.split_count)
+
     def fingerprint(self, prefix: int, bits: int) -> Fingerprint:
         """Of one range, at any depth. Sums leaves, or reads rows below them."""
-        if self._is_inner(prefix, bits):
+        if self.is_summed(prefix, bits):
             return self._inner(prefix, bits)
         digests = [digest for _, digest in self._read(*hash_range(prefix, bits))]
         return Fingerprint(sum(digests) & DIGEST_MASK, len(digests))
@@ -124,7 +129,7 @@ class MerkleTree:
         assert 0 <= bits <= child_bits <= HASH_BITS
         first = prefix << child_bits - bits
         end = prefix + 1 << child_bits - bits
-        if self._is_inner(end - 1, child_bits):  # leaves are split in order: then the others are, too
+        if self.is_summed(end - 1, child_bits):  # leaves are split in order: then the others are, too
             return [self._inner(child, child_bits) for child in range(first, end)]
         sums = [0] * (end - first)
         counts = [0] * (end - first)
@@ -238,11 +243,6 @@ class MerkleTree:
         if depth == self._header.depth:
             return self._shallow.put_page(page, data)
         return depth == self._header.depth + 1 and self._deep.put_page(page, data)
-
-    def _is_inner(self, prefix: int, bits: int) -> bool:
-        """True if the range is a leaf or above the leaves."""
-        depth = self._header.depth
-        return bits <= depth or (bits == depth + 1 and prefix >> 1 < self._header.split_count)
 
     def _inner(self, prefix: int, bits: int) -> Fingerprint:
         if bits <= TOP_BITS:

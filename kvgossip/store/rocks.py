@@ -106,6 +106,10 @@ class RocksStore:
         with self._lock:
             return rocks_reads.scan_hashes(self._view(), first, last, rows_max=rows_max, after=after)
 
+    def scan_ranges(self, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
+        with self._lock:
+            return rocks_reads.scan_ranges(self._view(), bounds, rows_max=rows_max)
+
     def get_meta(self, name: str) -> bytes | None:
         with self._lock:
             return rocks_reads.get(self._view(), Family.META, meta_name(name))

@@ -125,18 +125,40 @@ def scan_hashes(view: View, first: int, last: int, *, rows_max: int, after: Key 
         rows.seek(start)
         if after is not None and rows.valid() and rows.key() == start:
             rows.next()
-        while rows.valid() and len(found) < rows_max:
-            place = rows.key()
-            hash_ = int.from_bytes(place[:HASH_BYTES], "big")
-            if hash_ > last:
-                break
-            found.append(HashRow(hash_, place[HASH_BYTES:], int.from_bytes(rows.value(), "big")))
-            rows.next()
+        _take_hashes(rows, last, rows_max, found)
 
     _walk(
         view, Family.HASHES, take, lambda: f"with the hash {found[-1].hash if found else first:#x} or above"
     )
     return found
+
+
+def scan_ranges(view: View, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
+    """All with one iterator."""
+    found: list[list[HashRow]] = []
+
+    def take(rows: RdictIter) -> None:
+        for first, last in bounds:
+            found.append([])
+            rows.seek(first.to_bytes(HASH_BYTES, "big"))
+            _take_hashes(rows, last, rows_max, found[-1])
+            if not rows.valid():
+                rows.status()
+
+    _walk(view, Family.HASHES, take, lambda: f"with the hash {bounds[len(found) - 1][0]:#x} or above")
+    return found
+
+
+def _take_hashes(rows: RdictIter, last: int, rows_max: int, found: list[HashRow]) -> None:
+    end = last.to_bytes(HASH_BYTES, "big")
+    while len(found) < rows_max and rows.valid():
+        place = rows.key()
+        hash_ = place[:HASH_BYTES]
+        if hash_ > end:
+            break
+        digest = int.from_bytes(rows.value(), "big")
+        found.append(HashRow(int.from_bytes(hash_, "big"), place[HASH_BYTES:], digest))
+        rows.next()
 
 
 def read_digests(view: View, first: int, last: int) -> list[tuple[int, int]]:

@@ -1,18 +1,18 @@
 """Ranges of hashes and how two sides describe theirs."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from kvgossip.errors import RemoteError
+from kvgossip.protocol.range_view import TIED_ROWS_MAX, RangeView
 from kvgossip.protocol.ranges import (
     FIRST_BITS,
     HASH_BITS,
     ROWS_AS_CHEAP_AS_CHILDREN,
-    TIED_ROWS_MAX,
     WHOLE,
     Range,
-    RangeView,
     checked_range,
     pack_ranges,
     unpack_ranges,
@@ -134,7 +134,13 @@ def test_a_list_of_rows_is_unpacked_as_what_it_was_packed_from(bits: int) -> Non
     side.put_many(f"k{i}" for i in range(5))
     r, viewed = Range(0, bits), view(side)
     _, [described] = viewed.describe([r])
-    assert unpack_rows(r, described.rows) == viewed.listed(viewed.rows(r))
+    assert sum(map(len, unpack_rows(r, described.rows).values())) == 5
+    [itself] = viewed.lay_beside([described])
+    assert itself.mine == unpack_rows(r, described.rows)
+    assert itself.others == []
+    [other] = viewed.lay_beside([replace(described, rows=b"")])
+    assert other.mine == itself.mine
+    assert len(other.others) == other.row_count == 5
 
 
 def test_a_list_that_ends_within_a_row_is_refused() -> None:

@@ -142,6 +142,15 @@ def test_a_hash_scan_resumes_inside_a_tie(store: Store, rows_max: int) -> None:
     assert found == rows
 
 
+@pytest.mark.parametrize("rows_max", [1, 3, MANY])
+def test_a_scan_of_many_ranges_answers_what_scans_of_each_do(store: Store, rows_max: int) -> None:
+    tied(store)
+    bounds = [(6, 1 << 63), (0, 0), (2, 4), (HASH_MAX, HASH_MAX), (0, HASH_MAX), (5, 5), (0, 0)]
+    each = [store.scan_hashes(first, last, rows_max=rows_max) for first, last in bounds]
+    assert store.scan_ranges(bounds, rows_max=rows_max) == each
+    assert store.scan_ranges([], rows_max=rows_max) == []
+
+
 def test_a_hash_scan_resumes_behind_a_row_that_is_not_there(store: Store) -> None:
     rows = tied(store)
     middle = Key(rows[4].key + b"\0")
