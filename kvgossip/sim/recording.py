@@ -11,6 +11,7 @@ it was lost. Nodes are told by their number. Roots are numbered as they appear; 
 from dataclasses import asdict, dataclass, field
 from operator import itemgetter
 
+from kvgossip.errors import EncodingError
 from kvgossip.model.entry import Entry, merge_entries
 from kvgossip.model.ids import Address, Key
 from kvgossip.node.effects import Event
@@ -25,6 +26,8 @@ from kvgossip.wire.codec import decode
 TICK_US = MS // 10
 LOOK_US = 50 * MS
 DOWN, UP, FROZEN = range(3)
+STRANGE = "Strange"
+"""The kind of frames of a later version, which the nodes of this one refuse."""
 
 
 @dataclass(slots=True)
@@ -89,14 +92,16 @@ class _Recorder(Checker):
     # -- what is told
 
     def on_frame(self, source: Address, target: Address, data: bytes, at_us: int | None) -> None:
+        self._meet()
         now = self._now()
-        kind = self._kinds.setdefault(type(decode(data)).__name__, len(self._kinds))
+        kind = self._kinds.setdefault(_kind_of(data), len(self._kinds))
         delay = -1 if at_us is None else at_us // TICK_US - now
         pair = self._addresses[source], self._addresses[target]
         self._recording.frames += (now - self._last_frame, *pair, kind, delay)
         self._last_frame = now
 
     def on_durable(self, durable: Durable) -> None:
+        self._meet()
         self._dirty.update(change.key for change in durable.changes)
         self._see_root(self._cluster.nodes[self._numbers[durable.node]])
 
@@ -104,6 +109,7 @@ class _Recorder(Checker):
         self._dirty.update(self._behind)
 
     def on_event(self, node: str, event: Event) -> None:
+        self._meet()
         told = event.fields
         what = told.get("member") or told.get("reason") or told.get("peer") or ""
         self._recording.events.append((self._now(), self._numbers[node], f"{event.name} {what}".strip()))
@@ -112,10 +118,7 @@ class _Recorder(Checker):
 
     def look(self) -> None:
         """Now, and again and again."""
-        for node in self._cluster.nodes[len(self._numbers) :]:
-            self._numbers[node.name] = self._addresses[node.address] = len(self._numbers)
-            self._recording.nodes.append(node.name)
-            self._dirty.update(self._behind)
+        self._meet()
         for number, node in enumerate(self._cluster.nodes):
             state = DOWN if not node.is_up else FROZEN if node.is_frozen else UP
             if self._seen_states.get(number, DOWN) != state:
@@ -126,6 +129,13 @@ class _Recorder(Checker):
         if self._dirty:
             self._see_residue()
         self._cluster.scheduler.after(LOOK_US, self.look)
+
+    def _meet(self) -> None:
+        """Number the nodes that have joined since."""
+        for node in self._cluster.nodes[len(self._numbers) :]:
+            self._numbers[node.name] = self._addresses[node.address] = len(self._numbers)
+            self._recording.nodes.append(node.name)
+            self._dirty.update(self._behind)
 
     def _see_root(self, node: SimNode) -> None:
         number, sum_ = self._numbers[node.name], self._ledger.disks[node.name].root
@@ -176,3 +186,10 @@ class _Recorder(Checker):
 
     def _now(self) -> int:
         return self._cluster.scheduler.now_us // TICK_US
+
+
+def _kind_of(data: bytes) -> str:
+    try:
+        return type(decode(data)).__name__
+    except EncodingError:
+        return STRANGE

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from kvgossip.cli.main import main
-from kvgossip.sim.recording import FROZEN, Recording, record
+from kvgossip.sim.recording import FROZEN, STRANGE, Recording, record
 from kvgossip.sim.run import run_seed
 from kvgossip.sim.watch import TEMPLATE, page
 
 SEED = 2
+SEED_WITH_JOINS = 4
 BYTES_MAX = 2 << 20
 LOADS = r"https?:|\b(src|href)\s*=|@import|url\(|fetch\(|import\(|XMLHttpRequest|WebSocket"
 
@@ -64,6 +65,14 @@ def test_what_is_told_is_in_order_and_within_the_run(recording: Recording) -> No
         assert times
         assert times[-1] <= recording.duration
     assert all(0 <= state <= FROZEN for _, _, state in recording.states)
+
+
+def test_nodes_that_join_and_frames_of_a_later_version_are_in_it() -> None:
+    recording = record(SEED_WITH_JOINS)
+    assert recording.broken == ""
+    assert {"join", "strange-version"} <= {kind for kind, _, _ in recording.faults}
+    assert STRANGE in recording.kinds
+    assert len({node for _, node, _ in recording.states}) == len(recording.nodes)
 
 
 def test_it_ends_healed_with_one_root_and_nothing_behind(recording: Recording) -> None:
