@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kvgossip
 
-LIBRARIES = ("aiohttp", "msgpack", "rocksdict", "sortedcontainers", "uvloop", "xxhash")
+LIBRARIES = ("aiohttp", "msgpack", "msgspec", "rocksdict", "sortedcontainers", "uvloop", "xxhash")
 RESULTS = Path(__file__).parent / "results"
 
 Figures = dict[str, float]

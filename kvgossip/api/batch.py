@@ -4,14 +4,17 @@ A batch is no transaction: every line stands for itself, and a bad one is answer
 in order: a get sees the writes before it and none behind it. Both directions stream: lines are performed as
 they come, many writes are under way at once, and all is bounded in count and bytes, so a client that does not
 read its answers is not read from. Nothing grows with the length of a batch.
+
+Neighbours that are all gets, or all writes, make a *run* and are begun together, because rows that are read
+together cost half, and one call for many writes a fraction of one for each.
 """
 
 import asyncio
-import json
 import logging
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from aiohttp import web
 
@@ -20,21 +23,25 @@ from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
 from kvgossip.api.lines import read_lines
 from kvgossip.api.operation import (
+    UNREADABLE,
     Fields,
-    Operation,
-    begin_write,
+    Get,
+    encode_answer,
+    explain,
     problem_fields,
-    read_fields,
     read_operation,
     show,
     show_written,
+    write_of,
 )
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.stream import Stream
 from kvgossip.config import KEY_BYTES_MAX
 from kvgossip.errors import KvGossipError
+from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
-from kvgossip.node.effects import Result
+from kvgossip.node.effects import Outcomes, Result
+from kvgossip.node.local_writes import Write
 from kvgossip.runtime.node import Node
 
 LINE_BYTES_MAX = 2 << 20
@@ -42,6 +49,8 @@ LINE_BYTES_MAX = 2 << 20
 LINES_IN_FLIGHT_MAX = 256
 BYTES_IN_FLIGHT_MAX = 4 << 20
 """Of the lines and answers of one batch, before one more is begun."""
+ROWS_READ_MAX = 32
+"""More at once gain nothing, and may be 32 MiB that nobody has room for."""
 
 _log = logging.getLogger("kvgossip.api")
 
@@ -61,7 +70,7 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
         await reader
     except ProblemError as error:  # the lines cannot be told apart any more
         answer.force_close()
-        await answer.write(_encode(problem_fields(error)))
+        await answer.write(encode_answer(problem_fields(error)))
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
@@ -71,11 +80,17 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
 
 @dataclass(slots=True)
 class _Line:
-    """A line that was begun, until its answer was taken. ``size`` counts against the limit meanwhile."""
+    """A line that was understood, until its answer was taken. ``size`` counts against the limit meanwhile.
 
-    base: Fields
+    ``name`` is the key as the client wrote it; ``write`` is None for a get.
+    """
+
+    name: str | None
+    number: int
     size: int
-    answer: bytes | None = None
+    key: Key
+    write: Write | None
+    answer: bytes = b""
 
 
 class _Batch:
@@ -85,11 +100,15 @@ class _Batch:
         self._node = node
         self._lines: deque[_Line] = deque()
         self._bytes = 0
+        self._run: list[_Line] = []
+        """The last lines, of one kind, that were not begun yet."""
+        self._rows_read = 1
+        """How many rows are read at once: few while values are large."""
         self._has_ended = False
         self._has_room = asyncio.Event()
         self._has_news = asyncio.Event()
         """An answer has come to the first line, or the end."""
-        self._writes: Counter[Key] = Counter()
+        self._writing: dict[Key, int] = {}
         """How many writes of each key are in flight."""
         self._has_written = asyncio.Event()
 
@@ -97,12 +116,13 @@ class _Batch:
         """Begin line after line. Raises ``ProblemError`` if the body is garbled or too slow."""
         number = 0
         try:
-            async for raw in read_lines(request, bytes_max=LINE_BYTES_MAX):
-                number += 1
-                while len(self._lines) >= LINES_IN_FLIGHT_MAX or self._bytes >= BYTES_IN_FLIGHT_MAX:
-                    self._has_room.clear()
-                    await self._has_room.wait()
-                await self._begin(raw, number)
+            async for lines in read_lines(request, bytes_max=LINE_BYTES_MAX):
+                for raw in lines:
+                    number += 1
+                    if self._is_full:
+                        await self._make_room()
+                    await self._add(raw, number)
+                await self._begin_run()
         finally:
             self._has_ended = True
             self._has_news.set()
@@ -110,105 +130,175 @@ class _Batch:
     async def next_answers(self) -> bytes | None:
         """All that can be told by now, in the order of the lines; None at the end."""
         lines = self._lines
-        while not lines or lines[0].answer is None:
+        while not lines or not lines[0].answer:
             if self._has_ended and not lines:
                 return None
             self._has_news.clear()
             await self._has_news.wait()
         answers = []
-        while lines and (answer := lines[0].answer) is not None:
-            answers.append(answer)
-            self._bytes -= lines.popleft().size
+        while lines and lines[0].answer:
+            line = lines.popleft()
+            answers.append(line.answer)
+            self._bytes -= line.size
         self._has_room.set()
         return b"".join(answers)
 
-    async def _begin(self, raw: bytes | None, number: int) -> None:
-        """A write is left under way; anything else is answered at once, behind the writes of its key."""
-        line = _Line({"key": None, "line": number}, len(raw or b""))
-        try:
-            operation = _understand(raw, line.base)
-        except ProblemError as error:
-            self._add(line)
-            self._tell(line, problem_fields(error))
+    @property
+    def _is_full(self) -> bool:
+        return len(self._lines) >= LINES_IN_FLIGHT_MAX or self._bytes >= BYTES_IN_FLIGHT_MAX
+
+    async def _make_room(self) -> None:
+        await self._begin_run()
+        while self._is_full:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    async def _add(self, raw: bytes | None, number: int) -> None:
+        """Understand a line. What ends a run with that begins it."""
+        line = _understand(self._node, raw, number)
+        if line.answer:
+            self._lines.append(line)
+            self._bytes += line.size
+            self._look_for_news()
             return
-        if operation.op == "get":
-            while operation.key in self._writes:
+        if self._run and (line.write is None) is not (self._run[0].write is None):
+            await self._begin_run()
+        self._lines.append(line)
+        self._bytes += line.size
+        self._run.append(line)
+
+    async def _begin_run(self) -> None:
+        run, self._run = self._run, []
+        if run and run[0].write is None:
+            await self._read_run(run)
+        elif run:
+            self._write_run(run)
+
+    # -- gets
+
+    async def _read_run(self, run: list[_Line]) -> None:
+        """Each get is behind the writes of its key that came before it."""
+        start = 0
+        while start < len(run):
+            await self._until_may_read(run[start].key)
+            lines = run[start : start + self._rows_read]
+            start += self._read(list(takewhile(lambda line: line.key not in self._writing, lines)))
+
+    async def _until_may_read(self, key: Key) -> None:
+        while True:
+            if self._bytes >= BYTES_IN_FLIGHT_MAX:
+                self._has_room.clear()
+                await self._has_room.wait()
+            elif key in self._writing:
                 self._has_written.clear()
                 await self._has_written.wait()
-            line.answer = _encode(line.base | _checked(lambda: show(self._node, operation.key)))
-            line.size = len(line.answer)
-            self._add(line)
-            self._note(line)
+            else:
+                return
+
+    def _read(self, lines: list[_Line]) -> int:
+        """Answer gets at once, as far as there is room. Returns how many."""
+        node = self._node
+        rows = _read_many(node, [line.key for line in lines])
+        for count, (line, row) in enumerate(zip(lines, rows, strict=True), start=1):
+            try:
+                fields = show(node, line.key, row)
+            except Exception as error:
+                fields = _error_fields(error)
+            self._answer(line, fields)
+            if self._bytes >= BYTES_IN_FLIGHT_MAX:
+                self._rows_read = count
+                break
         else:
-            self._add(line)
-            self._begin_write(line, operation)
+            self._rows_read = min(2 * self._rows_read, ROWS_READ_MAX)
+        self._look_for_news()
+        return count
 
-    def _begin_write(self, line: _Line, operation: Operation) -> None:
-        key, writes = operation.key, self._writes
-        writes[key] += 1
+    # -- writes
 
-        def end(fields: Fields) -> None:
-            writes[key] -= 1
-            if not writes[key]:
-                del writes[key]
-            self._has_written.set()
-            self._tell(line, fields)
+    def _write_run(self, run: list[_Line]) -> None:
+        """Leave writes under way."""
+        writing = self._writing
+        for line in run:
+            writing[line.key] = writing.get(line.key, 0) + 1
 
         def finish(result: Result) -> None:
-            end(_checked(lambda: show_written(self._node, operation, result)))
+            self._end_writes(run, result.of_each if isinstance(result, Outcomes) else [result] * len(run))
 
-        def begin() -> Fields:
-            begin_write(self._node, operation, finish)
-            return {}
+        try:
+            self._node.begin_writes([line.write for line in run if line.write is not None], finish)
+        except Exception as error:
+            self._end_writes(run, [error] * len(run))
 
-        problem = _checked(begin)
-        if problem:
-            end(problem)
+    def _end_writes(self, run: list[_Line], outcomes: Sequence[Result | Exception]) -> None:
+        writing = self._writing
+        for line, outcome in zip(run, outcomes, strict=True):
+            count = writing.pop(line.key) - 1
+            if count:
+                writing[line.key] = count
+            assert line.write is not None
+            try:
+                fields = show_written(self._node, line.write, outcome)
+            except Exception as error:
+                fields = _error_fields(error)
+            self._answer(line, fields)
+        self._has_written.set()
+        self._look_for_news()
 
-    def _add(self, line: _Line) -> None:
-        self._bytes += line.size
-        self._lines.append(line)
+    # -- answers
 
-    def _tell(self, line: _Line, fields: Fields) -> None:
-        line.answer = _encode(line.base | fields)
-        self._note(line)
+    def _answer(self, line: _Line, fields: Fields) -> None:
+        line.answer = answer = encode_answer({"key": line.name, "line": line.number, **fields})
+        self._bytes += len(answer) - line.size
+        line.size = len(answer)
 
-    def _note(self, line: _Line) -> None:
-        if self._lines[0] is line:
+    def _look_for_news(self) -> None:
+        if self._lines[0].answer:
             self._has_news.set()
 
 
-def _checked(act: Callable[[], Fields]) -> Fields:
-    """What ``act`` returns, or the problem that it raises: what goes wrong with one line stops no other."""
-    try:
-        return act()
-    except ProblemError as error:
-        return problem_fields(error)
-    except KvGossipError as error:
-        return problem_fields(problem_of(error))
-    except Exception:
-        _log.exception("a line of a batch failed")
-        return problem_fields(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))
-
-
-def _understand(raw: bytes | None, base: Fields) -> Operation:
-    """Raises ``ProblemError``. ``base`` gets the key as the client wrote it, once that is known."""
+def _understand(node: Node, raw: bytes | None, number: int) -> _Line:
+    """A line to be begun, or one that is answered already, because it is bad."""
     if raw is None:
-        raise ProblemError(
+        too_long = ProblemError(
             Problem.LINE_TOO_LONG,
             f"the line has more than {LINE_BYTES_MAX} bytes",
             limit="line_bytes_max",
             limit_value=LINE_BYTES_MAX,
         )
-    fields = read_fields(raw)
-    key = fields.get("key")
-    if isinstance(key, str) and len(key) <= KEY_BYTES_MAX:
-        base["key"] = key
+        return _bad_line(None, number, too_long)
     try:
-        return read_operation(fields)
-    except KvGossipError as error:
-        raise problem_of(error) from None
+        operation = read_operation(raw)
+    except UNREADABLE:
+        name, problem = explain(raw)
+        return _bad_line(name, number, problem)
+    name = operation.name
+    try:
+        key = operation.key()
+        if isinstance(operation, Get):
+            return _Line(name, number, 0, key, None)
+        return _Line(name, number, len(raw), key, write_of(node, operation, key))
+    except Exception as error:
+        return _bad_line(name, number, error)
 
 
-def _encode(fields: Fields) -> bytes:
-    return json.dumps(fields).encode() + b"\n"
+def _bad_line(name: str | None, number: int, error: Exception) -> _Line:
+    shown = name if name is not None and len(name) <= KEY_BYTES_MAX else None
+    answer = encode_answer({"key": shown, "line": number, **_error_fields(error)})
+    return _Line(name, number, len(answer), Key(b""), None, answer)
+
+
+def _read_many(node: Node, keys: list[Key]) -> Sequence[tuple[Entry, str] | Exception | None]:
+    try:
+        return node.replica.read_many(keys)
+    except Exception as error:
+        return [error] * len(keys)
+
+
+def _error_fields(error: Exception) -> Fields:
+    """What goes wrong with one line stops no other."""
+    if isinstance(error, ProblemError):
+        return problem_fields(error)
+    if isinstance(error, KvGossipError):
+        return problem_fields(problem_of(error))
+    _log.error("a line of a batch failed", exc_info=error)
+    return problem_fields(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))

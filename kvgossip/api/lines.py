@@ -13,28 +13,33 @@ from kvgossip.api.body import BODY_BYTES_PER_S_MIN, BODY_TIMEOUT_S
 from kvgossip.api.problem import Problem, ProblemError
 
 
-async def read_lines(request: web.BaseRequest, *, bytes_max: int) -> AsyncIterator[bytes | None]:
-    """Lines without their ends, empty ones left out; None for one with more than ``bytes_max`` bytes.
+async def read_lines(request: web.BaseRequest, *, bytes_max: int) -> AsyncIterator[list[bytes | None]]:
+    """Those lines that have come, without their ends, empty ones left out.
 
-    Raises ``ProblemError`` if the client is too slow or the body garbled.
+    None stands for one with more than ``bytes_max`` bytes. Raises ``ProblemError`` if the client is too slow
+    or the body garbled.
     """
     line, is_too_long = bytearray(), False
     async for part in _read_parts(request):
         *ends, rest = part.split(b"\n")
+        found: list[bytes | None] = []
         for end in ends:
-            if is_too_long or len(line) + len(end) > bytes_max:
-                yield None
-            elif line or end:
-                yield bytes(line) + end
+            whole = bytes(line) + end if line else end
+            if is_too_long or len(whole) > bytes_max:
+                found.append(None)
+            elif whole:
+                found.append(whole)
             line.clear()
             is_too_long = False
+        if found:
+            yield found
         is_too_long = is_too_long or len(line) + len(rest) > bytes_max
         if is_too_long:
             line.clear()
         else:
             line += rest
     if is_too_long or line:
-        yield None if is_too_long else bytes(line)
+        yield [None if is_too_long else bytes(line)]
 
 
 async def _read_parts(request: web.BaseRequest) -> AsyncIterator[bytes]:

@@ -5,16 +5,18 @@
     {"op": "get", "key": "a"}
     {"op": "delete", "key": "a"}
 
-``kind`` is ``kv`` if it is left out. A field that would be ignored is refused.
+``kind`` is ``kv`` if it is left out. A field that would be ignored is refused. msgspec reads a line and
+checks it against the classes below; one that it refuses is looked at again, to say what is wrong with it.
 """
 
 import json
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from kvgossip.api.answer import Json
 from kvgossip.api.body import checked_content_type
@@ -25,128 +27,129 @@ from kvgossip.api.siblings import sibling_json
 from kvgossip.api.written import refusal_of
 from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
 from kvgossip.model.context import decode_context, encode_context
+from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, Kind, make_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.stamp import format_stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
 from kvgossip.node.effects import Refused, Result, Written
-from kvgossip.runtime.engine import Tell
+from kvgossip.node.local_writes import Write
 from kvgossip.runtime.node import Node
 
-Fields = dict[str, Json]
+Fields = dict[str, Json | bytes]
+"""Of an answer; bytes are told in base64."""
 
 _KINDS = {"kv": Kind.KV, "mv": Kind.MV}
-_FIELDS = {
-    "put": {"op", "kind", "key", "value", "value_base64", "type", "context", "ttl"},
-    "get": {"op", "kind", "key"},
-    "delete": {"op", "kind", "key", "context"},
-}
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A well-formed line."""
+class Operation(Struct, tag_field="op", forbid_unknown_fields=True, gc=False):
+    """What all lines have. ``name`` is the key as the client wrote it."""
 
-    op: str
-    key: Key
-    value: Value | None
-    ttl_ms: int | None
-    context: str | None
+    name: str = msgspec.field(default="", name="key")
+    kind: Literal["kv", "mv"] = "kv"
+
+    def key(self) -> Key:
+        """Raises ``KeyNameError`` or ``LimitError``."""
+        return make_key(_KINDS[self.kind], self.name.encode())
 
 
-def read_fields(line: bytes) -> Mapping[str, object]:
-    """Raises ``ProblemError`` (400) unless ``line`` is a JSON object."""
+class Get(Operation, tag="get"):
+    pass
+
+
+class Delete(Operation, tag="delete"):
+    context: str | UnsetType = UNSET
+
+
+class Put(Operation, tag="put"):
+    value: str | UnsetType = UNSET
+    value_base64: bytes | UnsetType = UNSET
+    type: str = ""
+    context: str | UnsetType = UNSET
+    ttl: int | float | UnsetType = UNSET
+
+
+_decode: Callable[[bytes], Get | Put | Delete] = msgspec.json.Decoder(Get | Put | Delete).decode
+_encode = msgspec.json.Encoder().encode
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_OPERATIONS = {"get": Get, "put": Put, "delete": Delete}
+
+
+def read_operation(raw: bytes) -> Get | Put | Delete:
+    """Raises ``UNREADABLE``: then ask ``explain``."""
+    return _decode(raw)
+
+
+def explain(raw: bytes) -> tuple[str | None, ProblemError]:
+    """The key in a line that is no operation, if it has one, and what is wrong with it."""
     try:
-        document = json.loads(line.decode())
+        fields = json.loads(raw.decode())
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise ProblemError(Problem.BAD_LINE, "the line is no JSON object in UTF-8")
-    return document
+        fields = None
+    if not isinstance(fields, dict):
+        return None, ProblemError(Problem.BAD_LINE, "the line is no JSON object in UTF-8")
+    name = fields.get("key")
+    name = name if isinstance(name, str) and _is_text(name) else None
+    try:
+        _check_fields(fields)
+    except ProblemError as error:
+        return name, error
+    return name, ProblemError(Problem.BAD_LINE, "the line is malformed")
 
 
-def read_operation(fields: Mapping[str, object]) -> Operation:
-    """Raises ``ProblemError``, ``KeyNameError`` or ``LimitError``."""
-    op = _text(fields, "op") or ""
-    known = _FIELDS.get(op)
-    if known is None:
-        raise ProblemError(Problem.BAD_LINE, "op is one of put, get and delete")
-    for name in fields:
-        if name not in known:
-            meant = get_close_matches(name[:100], known, 1)
-            hint = f"did you mean {meant[0]!r}?" if meant else f"it takes {', '.join(sorted(known))}"
-            raise ProblemError(Problem.BAD_LINE, f"{op} has no field {name[:100]!r}: {hint}")
-    kind = _KINDS.get(_text(fields, "kind") or "kv")
-    if kind is None:
-        raise ProblemError(Problem.BAD_LINE, "kind is kv or mv")
-    context = _text(fields, "context")
-    if context is not None and kind is Kind.KV:
-        raise ProblemError(Problem.BAD_CONTEXT, "a kv key has no context: it was given out for an mv key")
-    return Operation(
-        op=op,
-        key=make_key(kind, _encoded(_text(fields, "key") or "")),
-        value=_read_value(fields) if op == "put" else None,
-        ttl_ms=_read_ttl_ms(fields),
-        context=context,
-    )
-
-
-def begin_write(node: Node, operation: Operation, tell: Tell) -> None:
-    """Begin a put or delete. Raises ``ContextError`` or ``StoreError``; then ``tell`` is not called."""
-    key, value = operation.key, operation.value
+def write_of(node: Node, operation: Put | Delete, key: Key) -> Write:
+    """Raises ``ProblemError`` or ``ContextError``."""
     context = None
-    if operation.context is not None:
+    if operation.context is not UNSET:
+        if operation.kind == "kv":
+            raise ProblemError(Problem.BAD_CONTEXT, "a kv key has no context: it was given out for an mv key")
         context = decode_context(node.secret, key, operation.context)
-    if value is None:
-        node.begin_delete(key, tell, context)
-        return
-    if operation.ttl_ms is not None:
-        value = value._replace(expires_ms=expires_ms_after(node, operation.ttl_ms))
-    node.begin_put(key, value, tell, context)
+    value = _value_of(node, operation) if isinstance(operation, Put) else None
+    return Write(key, value, context)
 
 
-def show_written(node: Node, operation: Operation, result: Result) -> Fields:
-    """What a put or delete answers. Raises ``ProblemError`` if it was refused."""
-    if isinstance(result, Refused):
-        raise refusal_of(node.secret, operation.key, result)
-    assert isinstance(result, Written)  # a write is never answered by a convergence check
+def show_written(node: Node, write: Write, outcome: Result | Exception) -> Fields:
+    """What a put or delete answers. Raises ``ProblemError`` if it was refused, or the error that it is."""
+    if isinstance(outcome, Refused):
+        raise refusal_of(node.secret, write.key, outcome)
+    if isinstance(outcome, Exception):
+        raise outcome
+    assert isinstance(outcome, Written)  # what else is asked of a node is not asked in a batch
     fields: Fields = {
-        "status": 201 if operation.value is not None and result.created else 204,
-        "etag": f'"{result.etag}"',
-        "stamp": format_stamp(result.stamp),
-        "dot": str(result.dot),
+        "status": 201 if outcome.created and write.value is not None else 204,
+        "etag": f'"{outcome.etag}"',
+        "stamp": format_stamp(outcome.stamp),
+        "dot": str(outcome.dot),
     }
-    if result.context is not None:
-        fields["context"] = encode_context(node.secret, operation.key, result.context)
+    if outcome.context is not None:
+        fields["context"] = encode_context(node.secret, write.key, outcome.context)
     return fields
 
 
-def show(node: Node, key: Key) -> Fields:
-    """What a get answers. Raises ``ProblemError`` (404, 413) or ``StoreError``."""
-    found = node.replica.read(key)
-    if found is None:
+def show(node: Node, key: Key, row: tuple[Entry, str] | Exception | None) -> Fields:
+    """What a get answers. Raises ``ProblemError`` (404, 413), or the error that the row is."""
+    if row is None:
         raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL)
-    entry, etag = found
-    now_ms = node.replica.wall_ms(node.now())
-    fields: Fields = {"status": 200, "etag": f'"{etag}"', "stamp": format_stamp(entry.stamp)}
+    if isinstance(row, Exception):
+        raise row
+    entry, etag = row
     if isinstance(entry, KvEntry):
-        value = entry.live(now_ms)
-        if value is None:
-            raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL, headers=_deleted(entry.is_tombstone))
-        fields |= {"dot": str(entry.dot), "value_base64": b64encode(value.body).decode()}
-        fields["type"] = value.content_type or DEFAULT_CONTENT_TYPE
-        return fields | ({"expires_ms": value.expires_ms} if value.expires_ms else {})
+        return _show_kv(node, entry, etag)
     context = encode_context(node.secret, key, entry.vector)
-    live = entry.live(now_ms)
+    live = entry.live(node.replica.wall_ms(node.now()))
     if not live:
         headers = {"Kv-Context": context, **_deleted(entry.is_tombstone)}
         raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL, headers=headers)
     if sum(len(sibling.value.body) for sibling in live if sibling.value) > ENTRY_BYTES_MAX:
         detail = f"its siblings have more than {ENTRY_BYTES_MAX} bytes together: get the key by itself"
         raise ProblemError(Problem.ENTRY_TOO_LARGE, detail, headers={"Kv-Context": context})
-    fields |= {"status": 300 if len(live) > 1 else 200, "context": context}
-    fields["siblings"] = [sibling_json(sibling) for sibling in live]
-    return fields
+    return {
+        "status": 300 if len(live) > 1 else 200,
+        "etag": f'"{etag}"',
+        "stamp": format_stamp(entry.stamp),
+        "context": context,
+        "siblings": [sibling_json(sibling) for sibling in live],
+    }
 
 
 def problem_fields(error: ProblemError) -> Fields:
@@ -159,18 +162,38 @@ def problem_fields(error: ProblemError) -> Fields:
     return fields
 
 
+def encode_answer(fields: Fields) -> bytes:
+    return _encode(fields) + b"\n"
+
+
+def _show_kv(node: Node, entry: KvEntry, etag: str) -> Fields:
+    value = entry.value
+    if value is not None and value.expires_ms:
+        value = entry.live(node.replica.wall_ms(node.now()))
+    if value is None:
+        raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL, headers=_deleted(entry.is_tombstone))
+    fields: Fields = {
+        "status": 200,
+        "etag": f'"{etag}"',
+        "stamp": format_stamp(entry.stamp),
+        "dot": str(entry.dot),
+        "value_base64": value.body,
+        "type": value.content_type or DEFAULT_CONTENT_TYPE,
+    }
+    if value.expires_ms:
+        fields["expires_ms"] = value.expires_ms
+    return fields
+
+
 def _deleted(is_tombstone: bool) -> dict[str, str]:
     return {"Kv-Deleted": "true"} if is_tombstone else {}
 
 
-def _read_value(fields: Mapping[str, object]) -> Value:
-    text, encoded = _text(fields, "value"), _text(fields, "value_base64")
-    if (text is None) == (encoded is None):
+def _value_of(node: Node, put: Put) -> Value:
+    if (put.value is UNSET) is (put.value_base64 is UNSET):
         raise ProblemError(Problem.BAD_LINE, "a put has either value or value_base64")
-    try:
-        body = _encoded(text) if text is not None else b64decode(encoded or "", validate=True)
-    except (Base64Error, ValueError):
-        raise ProblemError(Problem.BAD_LINE, "value_base64 is no base64 (RFC 4648, section 4)") from None
+    body = put.value.encode() if isinstance(put.value, str) else put.value_base64
+    assert isinstance(body, bytes)
     if len(body) > VALUE_BYTES_MAX:
         raise ProblemError(
             Problem.VALUE_TOO_LARGE,
@@ -178,27 +201,44 @@ def _read_value(fields: Mapping[str, object]) -> Value:
             limit="value_bytes_max",
             limit_value=VALUE_BYTES_MAX,
         )
-    return Value(body, checked_content_type(_text(fields, "type") or ""))
+    content_type = checked_content_type(put.type) if put.type else ""
+    if put.ttl is UNSET:
+        return Value(body, content_type)
+    return Value(body, content_type, expires_ms_after(node, _ttl_ms(put.ttl)))
 
 
-def _read_ttl_ms(fields: Mapping[str, object]) -> int | None:
-    ttl = fields.get("ttl")
-    if "ttl" not in fields:
-        return None
+def _ttl_ms(ttl: object) -> int:
     if not isinstance(ttl, int | float) or isinstance(ttl, bool):
         raise ProblemError(Problem.BAD_TTL, "ttl is a number of seconds")
     return parse_ttl_ms(format(Decimal(str(ttl)), "f"))
 
 
-def _text(fields: Mapping[str, object], name: str) -> str | None:
-    text = fields.get(name)
-    if name in fields and not isinstance(text, str):
-        raise ProblemError(Problem.BAD_LINE, f"{name} is a string")
-    return text if isinstance(text, str) else None
+def _check_fields(fields: Mapping[str, object]) -> None:
+    """Raises ``ProblemError`` for the first that is wrong."""
+    operation = _OPERATIONS.get(str(fields.get("op")))
+    if operation is None:
+        raise ProblemError(Problem.BAD_LINE, "op is one of put, get and delete")
+    known = ("op", *operation.__struct_encode_fields__)
+    for name, field in fields.items():
+        if name not in known:
+            meant = get_close_matches(name[:100], known, 1)
+            hint = f"did you mean {meant[0]!r}?" if meant else f"it takes {', '.join(known)}"
+            raise ProblemError(Problem.BAD_LINE, f"{fields['op']} has no field {name[:100]!r}: {hint}")
+        if name == "ttl":
+            _ttl_ms(field)
+        elif not isinstance(field, str):
+            raise ProblemError(Problem.BAD_LINE, f"{name} is a string")
+        elif not _is_text(field):
+            raise ProblemError(Problem.BAD_LINE, "half a surrogate pair is no text: use value_base64")
+    if fields.get("kind", "kv") not in _KINDS:
+        raise ProblemError(Problem.BAD_LINE, "kind is kv or mv")
+    if "value_base64" in fields:
+        raise ProblemError(Problem.BAD_LINE, "value_base64 is no base64 (RFC 4648, section 4)")
 
 
-def _encoded(text: str) -> bytes:
+def _is_text(text: str) -> bool:
     try:
-        return text.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise ProblemError(Problem.BAD_LINE, "half a surrogate pair is no text: use value_base64") from None
+        return False
+    return True

@@ -6,7 +6,7 @@ from kvgossip.errors import CommitRefusedError, StoreError, StoreFullError
 from kvgossip.model.stamp import stamp_ms
 from kvgossip.node.admission import Admission
 from kvgossip.node.copy_watch import CopyWatch
-from kvgossip.node.effects import Done, Now, Refusal, Refused, Replicated, Visible
+from kvgossip.node.effects import Done, Now, Outcomes, Refusal, Refused, Replicated, Result, Visible
 from kvgossip.node.endings import Endings
 from kvgossip.node.exchanges import Exchanges
 from kvgossip.node.journal import Journal
@@ -76,8 +76,9 @@ class Commits:
         self._journal.tell("commit-failed", reason=failure.detail, final=int(failure.is_final))
         dropped_jobs = self._merging.take_unstaged()
         for staged, reason in zip(self._staging.discard(), failure.refusals, strict=False):
-            for ticket, _ in staged.results:
-                self._journal.add(Done(ticket, Refused(reason, failure.detail)))
+            refused = Refused(reason, failure.detail)
+            for ticket, result in staged.results:
+                self._journal.add(Done(ticket, _refused(result, refused)))
             dropped_jobs += staged.waiters
         for job in dropped_jobs:
             self._drop_job(job)
@@ -109,6 +110,11 @@ class Commits:
             self._exchanges.break_off()
         elif isinstance(job.origin, GiveOrigin):
             self._exchanges.refuse_give(job.sender, job.origin.session)
+
+
+def _refused(result: Result, refused: Refused) -> Result:
+    """What takes the place of a result that was decided on staged rows."""
+    return Outcomes.refused(refused, len(result.of_each)) if isinstance(result, Outcomes) else refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, NewType
 
+from kvgossip.errors import CorruptRowError, EncodingError
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Address, Key
 from kvgossip.model.member import Member, Standing
@@ -81,6 +82,21 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of each of the writes that were begun together, in order.
+
+    A row that cannot be read fails the write that would replace it, and no other.
+    """
+
+    of_each: tuple[Written | Refused | CorruptRowError | EncodingError, ...]
+
+    @staticmethod
+    def refused(refused: Refused, count: int) -> "Outcomes":
+        """The same for each of ``count`` writes."""
+        return Outcomes((refused,) * count)
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """This node has announced that it leaves to ``told_count`` live peers.
 
@@ -91,7 +107,7 @@ class Left:
     unshared_count: int
 
 
-Result = Written | Refused | Checked | Left
+Result = Written | Refused | Outcomes | Checked | Left
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ stamp is above that entry's; an ``mv`` write supersedes exactly what its context
 local write and never a merge.
 """
 
+from typing import NamedTuple
+
 from kvgossip.config import ENTRY_BYTES_MAX, SIBLINGS_MAX
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import VersionVector
@@ -15,27 +17,31 @@ from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry, Sibling, write_mv
 from kvgossip.model.stamp import STAMP_MAX, STAMP_ZERO, Stamp
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Condition, Now, Refusal, Refused, Result, Written
-from kvgossip.node.staging import Staging
+from kvgossip.node.effects import Condition, Now, Refusal, Refused, Written
+from kvgossip.node.staging import Ahead, Staging
 
 NO_CONDITION = Condition()
 
 
-def stage_write(
-    staging: Staging,
-    key: Key,
-    value: Value | None,
-    context: VersionVector | None,
-    condition: Condition,
-    now: Now,
-    digest_seed: int,
-) -> Result:
-    """Stage a PUT, or with ``value`` None a DELETE. Refused: nothing was staged. Raises ``CorruptRowError``.
+class Write(NamedTuple):
+    """A PUT, or with ``value`` None a DELETE.
 
     A DELETE of an ``mv`` key without a context deletes what this node holds now; a PUT without one is
     concurrent with everything.
     """
-    replaced = staging.find(key)
+
+    key: Key
+    value: Value | None
+    context: VersionVector | None = None
+    condition: Condition = NO_CONDITION
+
+
+def stage_write(
+    staging: Staging, write: Write, now: Now, digest_seed: int, ahead: Ahead
+) -> Written | Refused:
+    """Refused: nothing was staged. ``ahead``: rows that were read for it. Raises ``CorruptRowError``."""
+    key, value, context, condition = write
+    replaced = staging.find(key, ahead)
     current = None if replaced is None else decode_entry(key, replaced)
     if condition is not NO_CONDITION:
         etag = None if replaced is None else format_etag(entry_digest(digest_seed, key, replaced))

@@ -1,11 +1,17 @@
 """Committed rows as the rest of a node sees them: entries, versions, and what of them travels."""
 
+from collections.abc import Sequence
+
+from kvgossip.errors import CorruptRowError, EncodingError
 from kvgossip.model.digest import entry_digest, entry_version
 from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.store.base import Store
 from kvgossip.wire.messages import Carried, Offer
+
+RowError = CorruptRowError | EncodingError
+"""A row that the disk cannot give back, or that is no entry."""
 
 
 class Rows:
@@ -23,6 +29,23 @@ class Rows:
         """An entry and its version, which is the same on every node that holds the same."""
         data = self._store.get(key)
         return None if data is None else (decode_entry(key, data), entry_version(self._seed, key, data))
+
+    def read_many(self, keys: Sequence[Key]) -> list[tuple[Entry, str] | RowError | None]:
+        """The same for each of ``keys``, read together; or why that one cannot be read."""
+        seed = self._seed
+        try:
+            return [
+                None if data is None else (decode_entry(key, data), entry_version(seed, key, data))
+                for key, data in zip(keys, self._store.get_many(keys), strict=True)
+            ]
+        except (CorruptRowError, EncodingError):
+            return [self._read_isolated(key) for key in keys]
+
+    def _read_isolated(self, key: Key) -> tuple[Entry, str] | RowError | None:
+        try:
+            return self.read(key)
+        except (CorruptRowError, EncodingError) as error:
+            return error
 
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool

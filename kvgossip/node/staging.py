@@ -33,7 +33,7 @@ META_STAMP = "stamp"
 
 Ahead = Mapping[Key, bytes | None]
 """Committed rows that were read together; None where there is none."""
-_NOTHING: Ahead = {}
+NOTHING_AHEAD: Ahead = {}
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Staging:
     def bytes_staged(self) -> int:
         return self._gathering.bytes_count + (self._in_flight.bytes_count if self._in_flight else 0)
 
-    def find(self, key: Key, ahead: Ahead = _NOTHING) -> bytes | None:
+    def find(self, key: Key, ahead: Ahead = NOTHING_AHEAD) -> bytes | None:
         """The entry as the staged rows leave it; it may have been read ``ahead``.
 
         Raises ``CorruptRowError``.
@@ -123,14 +123,16 @@ class Staging:
         return ahead[key] if key in ahead else self._store.get(key)
 
     def read_ahead(self, keys: Sequence[Key]) -> Ahead:
-        """The committed rows of ``keys``, until the next batch is published: cheaper than one by one.
+        """The committed rows of those ``keys`` that nothing staged replaces: cheaper than one by one.
 
-        Without those that cannot be read: who looks for one of them is told why.
+        They hold until the next batch is published. None of them if one cannot be read: who looks for it is
+        told why.
         """
+        unstaged = [key for key in keys if self._staged_row(key) is None]
         try:
-            return dict(zip(keys, self._store.get_many(keys), strict=True))
+            return dict(zip(unstaged, self._store.get_many(unstaged), strict=True))
         except CorruptRowError:
-            return _NOTHING
+            return NOTHING_AHEAD
 
     def next_dot(self) -> Dot:
         """A dot that was never issued: it is committed with its entry, or nobody has seen it."""

@@ -25,6 +25,7 @@ from kvgossip.node.effects import (
     Event,
     MemberEvent,
     Notify,
+    Outcomes,
     Refusal,
     Refused,
     Replicated,
@@ -34,6 +35,7 @@ from kvgossip.node.effects import (
     Visible,
     Written,
 )
+from kvgossip.node.local_writes import Write
 from kvgossip.node.replica import Replica
 from kvgossip.node.vital_signs import Vitals
 from kvgossip.runtime.clock import read_now
@@ -125,6 +127,10 @@ class Engine:
     def delete(self, key: Key, context: VersionVector | None, condition: Condition, tell: Tell) -> None:
         """Like ``put``."""
         self._answer(self._replica.delete(key, read_now(), context=context, condition=condition), tell)
+
+    def write(self, writes: Sequence[Write], tell: Tell) -> None:
+        """Many writes; ``tell`` is called with their ``Outcomes``."""
+        self._answer(self._replica.write(writes, read_now()), tell)
 
     def check(self, tell: Tell) -> None:
         self._answer(self._replica.check(read_now()), tell)
@@ -218,8 +224,7 @@ class Engine:
                 assert self._transport is not None
                 self._transport.send(to, data, is_bulk=is_bulk)
             case Done(ticket, result):
-                if isinstance(result, Written | Refused):
-                    self._writes["written" if isinstance(result, Written) else result.reason.value] += 1
+                self._count(result)
                 tell = self._waiting.pop(ticket, None)
                 if tell is not None:
                     tell(result)
@@ -240,6 +245,13 @@ class Engine:
                 self._publish(event)
             case Notify(Event() as event):
                 self._write_event(event)
+
+    def _count(self, result: Result) -> None:
+        for outcome in result.of_each if isinstance(result, Outcomes) else (result,):
+            if isinstance(outcome, Written):
+                self._writes["written"] += 1
+            elif isinstance(outcome, Refused):
+                self._writes[outcome.reason.value] += 1
 
     def _write_event(self, event: Event) -> None:
         # A disk that stays full fails every commit: that is one change of state.

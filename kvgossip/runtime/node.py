@@ -7,7 +7,7 @@ start, the stop, the seeds, and what the API asks of a node.
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from os import urandom
 from random import SystemRandom
@@ -18,7 +18,7 @@ from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Condition, Event, Left, Now, Refusal, Refused, Result
-from kvgossip.node.local_writes import NO_CONDITION
+from kvgossip.node.local_writes import NO_CONDITION, Write
 from kvgossip.node.replica import NodeProfile, Replica
 from kvgossip.node.status import Checked, MemberStatus
 from kvgossip.runtime.clock import read_now
@@ -139,6 +139,13 @@ class Node:
             tell(_STOPPING)
         else:
             self._running().delete(key, context, condition, tell)
+
+    def begin_writes(self, writes: Sequence[Write], tell: Tell) -> None:
+        """Many writes; ``tell`` is called once with their ``Outcomes``, or a ``Refused`` for all of them."""
+        if self._is_stopping:
+            tell(_STOPPING)
+        else:
+            self._running().write(writes, tell)
 
     async def check(self) -> Checked:
         """The roots of all members, as they answer within two seconds; of none while the node stops."""

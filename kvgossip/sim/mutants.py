@@ -181,8 +181,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refused-write-told-as-done",
         "node/commits.py",
-        "self._journal.add(Done(ticket, Refused(reason, failure.detail)))",
-        "self._journal.add(Done(ticket, _))",
+        "self._journal.add(Done(ticket, _refused(result, refused)))",
+        "self._journal.add(Done(ticket, result))",
         "DurableBeforeSeen",
     ),
     Mutant(

@@ -59,9 +59,11 @@ class PinnedView:
         return value
 
     def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
-        if self._changed.isdisjoint(keys):
-            return self._database.get_many(keys)
-        return [self.get(Family.ENTRIES, key) for key in keys]
+        found = self._database.get_many(keys)
+        for index, key in enumerate(keys):
+            if key in self._changed:
+                found[index] = self.get(Family.ENTRIES, key)
+        return found
 
     def rows(self, family: Family) -> RdictIter:
         return self._iterators[family]

@@ -5,15 +5,19 @@ import json
 import socket
 import struct
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from random import Random, randrange
 from typing import cast
 
 import pytest
+from msgspec import UNSET
 
 from kvgossip.api import batch, lines
+from kvgossip.api.operation import UNREADABLE, Put, read_operation
 from kvgossip.config import VALUE_BYTES_MAX
 from kvgossip.model.ids import Key
-from kvgossip.model.value import Value
+from kvgossip.node.local_writes import Write
 from kvgossip.runtime.engine import Tell
 from tests.api.served import Answer, Served, memory_node, read_to_end, serving
 
@@ -140,6 +144,45 @@ def test_a_bad_line_is_answered_as_such_and_stops_no_other(
     assert served.get("/v1/kv/x").status == served.get("/v1/mv/x").status == 404
 
 
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ({"op": "put", "key": 1, "value": "v"}, "key is a string"),
+        ({"op": "put", "key": "x", "value": None}, "value is a string"),
+        ({"op": "put", "key": "x", "kind": "lv", "value": "v"}, "kind is kv or mv"),
+        ({"op": "put", "key": "x", "value_base64": "MQ="}, "value_base64 is no base64 (RFC 4648, section 4)"),
+        ({"op": "put", "key": "x", "value": "\ud800"}, "half a surrogate pair is no text: use value_base64"),
+        ({"op": "put", "key": "x", "value": "v", "ttl": "1"}, "ttl is a number of seconds"),
+        ({"op": ["put"], "key": "x"}, "op is one of put, get and delete"),
+        (b'{"op": "get", "key": "x"', "the line is no JSON object in UTF-8"),
+    ],
+)
+def test_a_line_that_is_no_operation_is_told_why(served: Served, line: object, detail: str) -> None:
+    (answer,) = send(served, line)
+    assert cast(Line, answer["problem"])["detail"] == detail
+
+
+def test_lines_are_read_as_the_standard_library_reads_json() -> None:
+    rng = Random(seed := randrange(1 << 32))
+    print(f"seed {seed}")
+    whole = rb'{"op":"put","key":"k\u00e9\n","value_base64":"AAE=","ttl":1.5e1,"type":"a/b"}'
+    for _ in range(20_000):
+        raw = bytearray(whole)
+        for _ in range(rng.randrange(3)):
+            at = rng.randrange(len(raw))
+            raw[at : at + rng.randrange(2)] = rng.choice([b"", b" ", b'"', b"\\", b"=", b"0", b"\xc3", b","])
+        try:
+            operation = read_operation(bytes(raw))
+        except UNREADABLE:
+            continue
+        fields = json.loads(raw.decode())
+        assert isinstance(operation, Put)
+        assert (operation.name, operation.type) == (fields.get("key", ""), fields.get("type", ""))
+        if operation.value_base64 is not UNSET:
+            assert operation.value_base64 == b64decode(fields["value_base64"], validate=True)
+        assert operation.ttl == fields.get("ttl", UNSET)
+
+
 def test_an_unknown_field_is_told_what_was_meant(served: Served) -> None:
     (line,) = send(served, {"op": "put", "key": "x", "valeu": "1"})
     assert "did you mean 'value'?" in str(cast(Line, line["problem"])["detail"])
@@ -162,10 +205,10 @@ def test_the_largest_value_fits_a_line_both_ways(served: Served) -> None:
 def test_a_row_that_cannot_be_read_stops_no_other_line(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(key: Key) -> None:
+    def fail(keys: Sequence[Key]) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(served.node.replica, "read", fail)
+    monkeypatch.setattr(served.node.replica, "read_many", fail)
     bug, put = send(served, {"op": "get", "key": "a"}, {"op": "put", "key": "b/after", "value": "1"})
     assert problem(bug) == (500, "internal-error")
     assert put["status"] in (201, 204)
@@ -193,7 +236,7 @@ def test_each_line_is_answered_before_the_next_is_sent(served: Served) -> None:
         receive_until(raw, b"HTTP/1.1 200 OK\r\n")
         for number in range(1, 4):
             raw.sendall(chunk(b'{"op":"put","key":"b/talk","value":"1"}\n'))
-            receive_until(raw, b'"line": %d,' % number)
+            receive_until(raw, b'"line":%d,' % number)
         raw.sendall(b"0\r\n\r\nGET /livez HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n")
         assert read_to_end(raw).endswith(b"ok\n")
 
@@ -205,7 +248,7 @@ def test_a_client_that_stalls_within_a_line_is_told_and_closed(
     line = b'{"op":"put","key":"b/stall","value":"1"}\n'
     answer = served.send_raw(HEAD + b"\r\n" + chunk(line) + chunk(b'{"op"'))
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b'"status": 201' in answer
+    assert b'"status":201' in answer
     assert b"/problems/request-timeout" in answer
 
 
@@ -218,25 +261,27 @@ def test_a_garbled_body_ends_the_batch_with_a_problem(served: Served) -> None:
 def test_lines_in_flight_are_bounded_and_answers_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     node = memory_node()
     under_way = most = 0
-    put = node.begin_put
+    begin_writes = node.begin_writes
 
-    def slow_put(key: Key, value: Value, tell: Tell, *rest: object) -> None:
+    def begin_slowly(writes: Sequence[Write], tell: Tell) -> None:
         nonlocal under_way, most
-        under_way += 1
+        under_way += len(writes)
         most = max(most, under_way)
 
         def end() -> None:
             nonlocal under_way
-            under_way -= 1
-            put(key, value, tell)
+            under_way -= len(writes)
+            begin_writes(writes, tell)
 
-        asyncio.get_running_loop().call_later(0.001 * (len(key) % 3), end)
+        asyncio.get_running_loop().call_later(0.001 * (len(writes[0].key) % 3), end)
 
-    monkeypatch.setattr(node, "begin_put", slow_put)
+    monkeypatch.setattr(node, "begin_writes", begin_slowly)
     monkeypatch.setattr(batch, "LINES_IN_FLIGHT_MAX", 7)
+    puts = [{"op": "put", "key": "k" * (1 + i % 50), "value": "1"} for i in range(300)]
     with serving(node) as served:
-        found = send(served, *({"op": "put", "key": "k" * (1 + i % 50), "value": "1"} for i in range(300)))
-    assert [line["line"] for line in found] == list(range(1, 301))
+        found = send(served, *(line for put in puts for line in (put, {"op": "get", "key": "none"})))
+    assert [line["line"] for line in found] == list(range(1, 601))
+    assert [line["status"] for line in found[1::2]] == [404] * 300
     assert 1 < most <= 7
 
 
@@ -245,14 +290,14 @@ def test_a_client_that_reads_nothing_is_not_read_from(monkeypatch: pytest.Monkey
     begun = 0
     with serving(memory_node()) as served:
         served.put("/v1/kv/big", b"x" * (1 << 20))
-        read = served.node.replica.read
+        read_many = served.node.replica.read_many
 
-        def count(key: Key) -> object:
+        def count(keys: Sequence[Key]) -> object:
             nonlocal begun
-            begun += 1
-            return read(key)
+            begun += len(keys)
+            return read_many(keys)
 
-        monkeypatch.setattr(served.node.replica, "read", count)
+        monkeypatch.setattr(served.node.replica, "read_many", count)
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             raw.sendall(HEAD + b"\r\n" + chunk(b'{"op":"get","key":"big"}\n' * 500))
@@ -270,7 +315,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCapture
             with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
                 raw.sendall(HEAD + b"\r\n" + chunk(lines_sent))
                 if number % 2:
-                    receive_until(raw, b'"line": 1,')
+                    receive_until(raw, b'"line":1,')
                 if number >= 2:  # a reset instead of an end
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         deadline_s = time.monotonic() + 10

@@ -1,5 +1,7 @@
 """A row that cannot be read costs what it would have been part of, and nothing else stops."""
 
+from collections.abc import Sequence
+
 from kvgossip.errors import CorruptRowError
 from kvgossip.model.ids import Key
 from kvgossip.node.effects import Written
@@ -25,6 +27,9 @@ class RottenStore(MemoryStore):
         if key in self.rotten:
             raise CorruptRowError(f"the row of {key!r} fails its checksum")
         return super().get(key)
+
+    def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
 
 def told_corrupt(hand: Hand) -> list[str]:
