@@ -96,11 +96,13 @@ class Reissue:
     def renew(self, key: Key) -> None:
         """Issue the writes of this start to ``key`` again. Raises ``CorruptRowError``."""
         data = self._staging.find(key)
-        entry = None if data is None else decode_entry(key, data)
-        if entry is not None and any(self.old.includes(dot) for dot in entry.dots()):
-            self._reissue(key, entry, data)
+        if data is None:
+            return
+        entry = decode_entry(key, data)
+        if any(self.old.includes(dot) for dot in entry.dots()):
+            self._reissue(key, entry, self._staging.digest_of(key, data))
 
-    def _reissue(self, key: Key, entry: Entry, replaced: bytes | None) -> None:
+    def _reissue(self, key: Key, entry: Entry, replaced: int) -> None:
         renewed: Entry
         if isinstance(entry, KvEntry):
             renewed = entry._replace(dot=self._staging.next_dot())

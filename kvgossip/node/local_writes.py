@@ -43,8 +43,9 @@ def stage_write(
     key, value, context, condition = write
     replaced = staging.find(key, ahead)
     current = None if replaced is None else decode_entry(key, replaced)
+    replaced_digest = None if replaced is None else entry_digest(digest_seed, key, replaced)
     if condition is not NO_CONDITION:
-        etag = None if replaced is None else format_etag(entry_digest(digest_seed, key, replaced))
+        etag = None if replaced_digest is None else format_etag(replaced_digest)
         if not condition.holds(etag, is_live=_is_live(current, now)):
             seen = current.vector if isinstance(current, MvEntry) else None
             detail = f"the key is at version {etag or 'none'} here; read it and decide anew"
@@ -65,7 +66,7 @@ def stage_write(
         if refused is not None:
             return refused
     staging.stage_dots((dot,))
-    digest = staging.stage_entry(key, entry, data, replaced=replaced, source=None, becomes_hot=True)
+    digest = staging.stage_entry(key, entry, data, replaced=replaced_digest, source=None, becomes_hot=True)
     staging.stage_stamp(Stamp(stamp))
     return Written(
         dot=dot,

@@ -8,16 +8,18 @@ entries are staged, and is told to its origin when they are durable.
 from kvgossip.errors import CorruptRowError, EncodingError
 from kvgossip.model.digest import entry_digest
 from kvgossip.model.dot import Dot
-from kvgossip.model.encoding import decode_entry, encode_entry, peek_stamp
+from kvgossip.model.encoding import decode_entry, encode_entry
 from kvgossip.model.entry import Entry, merge_entries
 from kvgossip.model.ids import Address, Key, check_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry
+from kvgossip.model.stamp import STAMP_ZERO
 from kvgossip.node.effects import Event, Now
-from kvgossip.node.staging import Ahead, Staging
+from kvgossip.node.staging import Marks, Staging
 from kvgossip.node.waiters import MergeJob, Origin, RumorOrigin
 from kvgossip.protocol.rumor import RumorMonger
 from kvgossip.protocol.transfer import Outcome, Transfers
+from kvgossip.store.base import Mark
 from kvgossip.wire.messages import Carried, Chunk, Offer
 
 
@@ -107,10 +109,10 @@ class Merging:
             else:
                 if not self._is_known(job, entry, theirs):
                     unknown.append((index, entry, theirs))
-        ahead = self._staging.read_ahead([entry.key for _, entry, _ in unknown])
+        marks = self._staging.read_marks([entry.key for _, entry, _ in unknown])
         for index, entry, theirs in unknown:
             try:
-                self._stage(job, index, entry, theirs, ahead, now)
+                self._stage(job, index, entry, theirs, marks, now)
             except (EncodingError, CorruptRowError) as error:
                 self._refuse(job, entry.key, error)
 
@@ -122,30 +124,49 @@ class Merging:
         return True
 
     def _stage(
-        self, job: MergeJob, index: int, entry: Carried, theirs: Entry, ahead: Ahead, now: Now
+        self, job: MergeJob, index: int, entry: Carried, theirs: Entry, marks: Marks, now: Now
     ) -> None:
         key, data = entry
         staging, dots = self._staging, theirs.dots()
-        mine = staging.find(key, ahead)
+        mark = staging.find_mark(key, marks)
         for dot in dots:
-            if dot.replica == staging.replica and self._is_of_twin(dot, key, mine, theirs):
+            if dot.replica == staging.replica and self._is_of_twin(dot, key, theirs):
                 self.found_copy = True
                 raise EncodingError("the entry has a dot of this replica that it did not issue")
+        news, is_lagging = self._merge_data(key, mark, theirs, data)
         staging.observe_stamp(theirs.stamp, now)
         staging.stage_dots(dots)
-        news = _merge_data(key, mine, theirs, data)
+        if is_lagging:
+            job.lagging.append(key)
         if news is None:
-            if mine != data:
-                job.lagging.append(key)
             return
         job.was_news[index] = 1
         merged, merged_data = news
-        if merged_data is not data:
-            job.lagging.append(key)
+        replaced = None if mark is None else mark.digest
         digest = staging.stage_entry(
-            key, merged, merged_data, replaced=mine, source=job.sender, becomes_hot=False
+            key, merged, merged_data, replaced=replaced, source=job.sender, becomes_hot=False
         )
         job.news.append((key, digest))
+
+    def _merge_data(
+        self, key: Key, mark: Mark | None, theirs: Entry, data: bytes
+    ) -> tuple[tuple[Entry, bytes] | None, bool]:
+        """The merge and its bytes, if that is news, and whether its sender lags behind it.
+
+        Of a ``kv`` entry the stamp decides nearly always, and ours need not be read for it.
+        """
+        if mark is None or theirs.stamp > mark.stamp > STAMP_ZERO:
+            return (theirs, data), False
+        if theirs.stamp < mark.stamp:
+            return None, True
+        mine = self._staging.find(key)
+        if mine is None:
+            return (theirs, data), False
+        held = decode_entry(key, mine)
+        merged = merge_entries(held, theirs)
+        if merged is held:
+            return None, mine != data
+        return ((merged, data), False) if merged == theirs else ((merged, encode_entry(merged)), True)
 
     def _refuse(self, job: MergeJob, raw_key: bytes, error: Exception) -> None:
         job.refused_count += 1
@@ -154,10 +175,11 @@ class Merging:
             Event("entry-refused", {"peer": job.sender, "key": repr(raw_key[:80]), "reason": str(error)})
         )
 
-    def _is_of_twin(self, dot: Dot, key: Key, held_data: bytes | None, theirs: Entry) -> bool:
+    def _is_of_twin(self, dot: Dot, key: Key, theirs: Entry) -> bool:
         """True for a dot of this start whose effect this node does not hold: a twin has issued it."""
         if dot.counter <= self.counter_at_start:
             return False
+        held_data = self._staging.find(key)
         if held_data is None or not self._staging.holds((dot,)):
             return True
         mine = decode_entry(key, held_data)
@@ -177,20 +199,3 @@ class Merging:
             job.fetching[(offer.key, offer.digest)] = index
         else:
             job.refused_count += 1
-
-
-def _merge_data(key: Key, mine: bytes | None, theirs: Entry, data: bytes) -> tuple[Entry, bytes] | None:
-    """The merge and its bytes, which are ``data`` if the merge is what the peer holds; None if it is ours.
-
-    Of a ``kv`` entry the stamp decides nearly always, and ours need not be decoded for it.
-    """
-    if mine is None:
-        return theirs, data
-    stamp = peek_stamp(key, mine)
-    if stamp and stamp != theirs.stamp:
-        return (theirs, data) if theirs.stamp > stamp else None
-    held = decode_entry(key, mine)
-    merged = merge_entries(held, theirs)
-    if merged is held:
-        return None
-    return (merged, data) if merged == theirs else (merged, encode_entry(merged))

@@ -19,13 +19,13 @@ from kvgossip.errors import CorruptRowError
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.digest import bytes_digest, entry_digest, key_hash
 from kvgossip.model.dot import Dot
-from kvgossip.model.encoding import decode_clock, encode_clock
+from kvgossip.model.encoding import decode_clock, encode_clock, peek_stamp
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Address, Key, ReplicaId
 from kvgossip.model.stamp import STAMP_ZERO, Stamp, next_stamp, observe_stamp, stamp_ms
 from kvgossip.node.effects import Now, Result, Ticket
 from kvgossip.node.waiters import Waiter
-from kvgossip.store.base import Batch, Change, Store
+from kvgossip.store.base import Batch, Change, Mark, Place, Store
 from kvgossip.store.merkle import Mend
 
 META_CLOCK = "clock"
@@ -34,6 +34,8 @@ META_STAMP = "stamp"
 Ahead = Mapping[Key, bytes | None]
 """Committed rows that were read together; None where there is none."""
 NOTHING_AHEAD: Ahead = {}
+Marks = Mapping[Key, Mark | None]
+"""Their marks."""
 
 
 @dataclass(slots=True)
@@ -122,6 +124,13 @@ class Staging:
             return row.data
         return ahead[key] if key in ahead else self._store.get(key)
 
+    def find_mark(self, key: Key, ahead: Marks) -> Mark | None:
+        """What tells whether another version is later than that. Raises ``CorruptRowError``."""
+        row = self._staged_row(key)
+        if row is not None:
+            return Mark(row.digest, peek_stamp(key, row.data))
+        return ahead[key] if key in ahead else self._store.get_marks([self._place(key)])[0]
+
     def read_ahead(self, keys: Sequence[Key]) -> Ahead:
         """The committed rows of those ``keys`` that nothing staged replaces: cheaper than one by one.
 
@@ -133,6 +142,18 @@ class Staging:
             return dict(zip(unstaged, self._store.get_many(unstaged), strict=True))
         except CorruptRowError:
             return NOTHING_AHEAD
+
+    def read_marks(self, keys: Sequence[Key]) -> Marks:
+        """The marks of the same rows: cheaper still."""
+        unstaged = [key for key in keys if self._staged_row(key) is None]
+        try:
+            marks = self._store.get_marks([self._place(key) for key in unstaged])
+        except CorruptRowError:
+            return {}
+        return dict(zip(unstaged, marks, strict=True))
+
+    def digest_of(self, key: Key, data: bytes) -> int:
+        return entry_digest(self._seed, key, data)
 
     def next_dot(self) -> Dot:
         """A dot that was never issued: it is committed with its entry, or nobody has seen it."""
@@ -163,24 +184,22 @@ class Staging:
         entry: Entry,
         data: bytes,
         *,
-        replaced: bytes | None,
+        replaced: int | None,
         source: Address | None,
         becomes_hot: bool,
     ) -> int:
         """Replace the entry of ``key`` by one that includes it. Its dots are staged by ``stage_dots``.
 
-        ``replaced`` is what ``find`` answered. Returns the digest of the new entry.
+        ``replaced`` is the digest of what ``find`` answered. Returns that of the new entry.
         """
         staged = self._gathering
         before = staged.rows.get(key)
-        if before is None:
-            old_digest = self._digest_before(key, replaced)
-        else:
-            old_digest = before.old_digest
+        if before is not None:
+            replaced = before.old_digest
             becomes_hot = becomes_hot or before.becomes_hot
             staged.bytes_count -= len(before.data)
         digest = entry_digest(self._seed, key, data)
-        staged.rows[key] = StagedRow(entry, data, digest, old_digest, source, becomes_hot)
+        staged.rows[key] = StagedRow(entry, data, digest, replaced, source, becomes_hot)
         staged.bytes_count += len(data)
         return digest
 
@@ -314,11 +333,8 @@ class Staging:
             row = self._in_flight.rows.get(key)
         return row
 
-    def _digest_before(self, key: Key, replaced: bytes | None) -> int | None:
-        """The digest that the tree will hold for ``key`` when the gathering batch reaches it."""
-        if self._in_flight is not None and key in self._in_flight.rows:
-            return self._in_flight.rows[key].digest
-        return None if replaced is None else entry_digest(self._seed, key, replaced)
+    def _place(self, key: Key) -> Place:
+        return Place(key_hash(self._seed, key), key)
 
     def _hash_of(self, clock: NodeClock) -> int:
         return bytes_digest(self._seed, encode_clock(clock))

@@ -1,7 +1,7 @@
 """The committed rows of this node, as one exchange describes them and lays them beside a peer's.
 
-Whatever a message needs of the rows is read in one go: an iterator for all its ranges, and a read of many
-entries for the stamps of those that are listed or differ.
+Whatever a message needs of the rows is read in one go, with one iterator for all its ranges. No entry is
+read: the rows in order of hash carry the stamps.
 """
 
 import struct
@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from kvgossip.errors import CorruptRowError, RemoteError
-from kvgossip.model.encoding import peek_stamp
-from kvgossip.model.ids import Key
+from kvgossip.errors import RemoteError
 from kvgossip.model.stamp import stamp_ms
 from kvgossip.protocol.ranges import (
     DIGEST_BITS,
@@ -88,15 +86,7 @@ class RangeView:
             listed_max = min(listed_max, ROWS_AS_CHEAP_AS_CHILDREN)
         to_list = [r for r in ranges if row_counts.get(r, 0) <= listed_max]
         rows_of |= self._read(r for r in to_list if r not in rows_of)
-        ms_of = self._read_ms([row.key for r in to_list for row in rows_of[r]])
-        rows = tuple(
-            RangeRows(
-                r.prefix,
-                r.bits,
-                pack_rows(r, ((row.hash, self.row_digest(row), ms_of[row.key]) for row in rows_of[r])),
-            )
-            for r in to_list
-        )
+        rows = tuple(RangeRows(r.prefix, r.bits, self._pack_rows(r, rows_of[r])) for r in to_list)
         to_split = [r for r in ranges if row_counts.get(r, 0) > listed_max]
         return tuple(RangeChildren(r.prefix, r.bits, self.children(r)) for r in to_split), rows
 
@@ -116,21 +106,20 @@ class RangeView:
         ranges = [checked_range(listed.prefix, listed.bits) for listed in described]
         listings = [unpack_rows(r, listed.rows) for r, listed in zip(ranges, described, strict=True)]
         rows_of = self._read(ranges)
-        digest_of = {row.key: self.row_digest(row) for rows in rows_of.values() for row in rows}
-        others_of = [
-            [row for row in rows_of[r] if digest_of[row.key] not in theirs.get(row.hash, ())]
-            for r, theirs in zip(ranges, listings, strict=True)
-        ]
-        ms_of = self._read_ms([row.key for others in others_of for row in others])
         beside = []
-        for r, theirs, others in zip(ranges, listings, others_of, strict=True):
+        for r, theirs in zip(ranges, listings, strict=True):
             mine: Listed = {}
+            others = []
             for row in rows_of[r]:
-                digest = digest_of[row.key]
-                ms = ms_of[row.key] if row.key in ms_of else theirs[row.hash][digest]
-                mine.setdefault(row.hash, {})[digest] = ms
+                digest = self.row_digest(row)
+                mine.setdefault(row.hash, {})[digest] = stamp_ms(row.stamp)
+                if digest not in theirs.get(row.hash, ()):
+                    others.append(row)
             beside.append(Beside(r, theirs, mine, others, len(rows_of[r])))
         return beside
+
+    def _pack_rows(self, r: Range, rows: Iterable[HashRow]) -> bytes:
+        return pack_rows(r, ((row.hash, self.row_digest(row), stamp_ms(row.stamp)) for row in rows))
 
     def _read(self, ranges: Iterable[Range]) -> dict[Range, list[HashRow]]:
         """All rows of ranges that are small enough to be listed; one row too many of a larger one."""
@@ -144,17 +133,6 @@ class RangeView:
         bounds = [(r.first, r.last) for r in divisible]
         rows = self._store.scan_ranges(bounds, rows_max=self._rows_listed_max + 1)
         return found | dict(zip(divisible, rows, strict=True))
-
-    def _read_ms(self, keys: list[Key]) -> dict[Key, int]:
-        """The milliseconds of entries, 0 of those that are gone by now. Raises ``CorruptRowError``."""
-        try:
-            entries = self._store.get_many(keys)
-        except CorruptRowError:
-            entries = [self._store.get(key) for key in keys]  # tells which
-        return {
-            key: 0 if data is None else stamp_ms(peek_stamp(key, data))
-            for key, data in zip(keys, entries, strict=True)
-        }
 
     def _blind(self, fingerprint: Fingerprint) -> bytes:
         packed = _SUM_AND_COUNT.pack(fingerprint.sum.to_bytes(16, "big"), fingerprint.row_count)

@@ -225,8 +225,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "precondition-decided-on-committed-rows",
         "node/local_writes.py",
-        "        etag = None if replaced is None else "
-        "format_etag(entry_digest(digest_seed, key, replaced))\n",
+        "        etag = None if replaced_digest is None else format_etag(replaced_digest)\n",
         "        held = staging._store.get(key)\n"
         "        etag = None if held is None else format_etag(entry_digest(digest_seed, key, held))\n",
         "PreconditionsHold",

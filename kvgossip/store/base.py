@@ -1,7 +1,7 @@
 """The contract of a store: committed rows, ordered by key and by hash, and the Merkle tree over them.
 
-A *row* is an entry at rest: key, hash of the key, digest, bytes. A commit has three steps, because it is
-performed by a thread (or a simulated disk) while the replica goes on:
+A *row* is an entry at rest: key, hash of the key, digest, stamp, bytes. A commit has three steps, because it
+is performed by a thread (or a simulated disk) while the replica goes on:
 
     prepare(batch)   by the replica: adds the tree's changed leaves to the batch; reads, changes nothing
     write(batch)     by the writer thread: durable when it returns; reads do not see it yet
@@ -18,17 +18,36 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from kvgossip.model.ids import Key
+from kvgossip.model.stamp import Stamp
 from kvgossip.store.merkle import Fingerprint, Mend, MerkleTree
 
 HASH_MAX = (1 << 64) - 1
 
 
+class Place(NamedTuple):
+    """Where a key lies in the tree."""
+
+    hash: int
+    key: Key
+
+
+class Mark(NamedTuple):
+    """What tells whether another version of an entry is later, without the entry.
+
+    ``stamp``: that of a ``kv`` entry, which alone decides nearly always; 0 for kinds that have none such.
+    """
+
+    digest: int
+    stamp: Stamp
+
+
 class HashRow(NamedTuple):
-    """What the exchange compares: a key's place in the tree and its entry's digest (128 bits)."""
+    """What the exchange compares: a key's place in the tree, and the mark of its entry."""
 
     hash: int
     key: Key
     digest: int
+    stamp: Stamp
 
 
 class Row(NamedTuple):
@@ -73,6 +92,10 @@ class Store(Protocol):
 
     def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
         """The same for each of ``keys``: a third cheaper than one by one. One corrupt row fails all."""
+        ...
+
+    def get_marks(self, places: Sequence[Place]) -> list[Mark | None]:
+        """Of each of ``places``: together, and without the entries. One corrupt row fails all."""
         ...
 
     def scan(

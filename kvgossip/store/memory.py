@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from sortedcontainers import SortedDict
 
 from kvgossip.model.digest import entry_digest, key_hash
+from kvgossip.model.encoding import peek_stamp
 from kvgossip.model.ids import Key
-from kvgossip.store.base import Batch, Change, HashRow, Row
+from kvgossip.store.base import Batch, Change, HashRow, Mark, Place, Row
 from kvgossip.store.merkle import Fingerprint, MerkleTree
 
 
@@ -40,6 +41,9 @@ class MemoryStore:
     def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
         return [self._rows.get(key) for key in keys]
 
+    def get_marks(self, places: Sequence[Place]) -> list[Mark | None]:
+        return [self._mark(place) if place in self._digests else None for place in places]
+
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False
     ) -> list[Row]:
@@ -61,7 +65,8 @@ class MemoryStore:
         for place in self._digests.irange(start, (last + 1, b""), (after is None, False)):
             if len(found) >= rows_max:
                 break
-            found.append(HashRow(place[0], place[1], self._digests[place]))
+            mark = self._mark(place)
+            found.append(HashRow(place[0], place[1], mark.digest, mark.stamp))
         return found
 
     def scan_ranges(self, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
@@ -146,6 +151,9 @@ class MemoryStore:
                 self._leaves[record] = page
             else:
                 self._leaves.pop(record, None)
+
+    def _mark(self, place: tuple[int, Key]) -> Mark:
+        return Mark(self._digests[place], peek_stamp(place[1], self._rows[place[1]]))
 
     def _read_digests(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         digests = self._digests

@@ -28,13 +28,12 @@ from kvgossip.errors import CommitRefusedError, OutcomeUnknownError, StoreError,
 from kvgossip.model.digest import entry_digest, key_hash
 from kvgossip.model.ids import Key
 from kvgossip.store import rocks_reads
-from kvgossip.store.base import Batch, Change, HashRow, Row
+from kvgossip.store.base import Batch, Change, HashRow, Mark, Place, Row
 from kvgossip.store.leaves import HEADER
 from kvgossip.store.merkle import Fingerprint, MerkleTree
 from kvgossip.store.rocks_open import RESERVE_BYTES, free_bytes, is_no_space, open_database
 from kvgossip.store.rocks_reads import PinnedView, View
 from kvgossip.store.rocks_records import (
-    DIGEST_BYTES,
     FORMAT_NAME,
     STORE_FORMAT,
     TREE_PREFIX,
@@ -43,6 +42,7 @@ from kvgossip.store.rocks_records import (
     encode_batch,
     encode_clearing,
     encode_header,
+    encode_mark,
     encode_places,
     meta_name,
     place_name,
@@ -93,6 +93,10 @@ class RocksStore:
     def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
         with self._lock:
             return rocks_reads.get_many(self._view(), keys)
+
+    def get_marks(self, places: Sequence[Place]) -> list[Mark | None]:
+        with self._lock:
+            return rocks_reads.get_marks(self._view(), places)
 
     def scan(
         self, start: Key, end: Key | None, *, rows_max: int, bytes_max: int, reverse: bool = False
@@ -164,8 +168,8 @@ class RocksStore:
         for rows in self._all_rows():
             row_count += len(rows)
             for change in map(self._placed, rows):
-                digest = rocks_reads.get(self._view(), Family.HASHES, place_name(change.hash, change.key))
-                assert digest == change.digest.to_bytes(DIGEST_BYTES, "big"), f"{change.key!r} is misplaced"
+                mark = rocks_reads.get(self._view(), Family.HASHES, place_name(change.hash, change.key))
+                assert mark == encode_mark(change), f"{change.key!r} is misplaced"
         assert row_count == self._tree.root.row_count
 
     # -- private: reads

@@ -46,8 +46,9 @@ from rocksdict import (
 )
 
 from kvgossip.errors import DamagedError, StoreError, StoreFullError
+from kvgossip.store.base import Place
 from kvgossip.store.rocks_log import find_zeros
-from kvgossip.store.rocks_records import Family, Handles
+from kvgossip.store.rocks_records import Family, Handles, place_name
 from kvgossip.store.rocks_swap import COPY, DAMAGED, finish_swap, sync_directory
 
 CACHE_BYTES = 64 << 20
@@ -101,6 +102,12 @@ class Database:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Of *entries*."""
         values: list[bytes | None] = self._families[Family.ENTRIES].get(list(keys))  # type: ignore[assignment]
+        return values
+
+    def get_places(self, places: Sequence[Place]) -> list[bytes | None]:
+        """Of *hashes*."""
+        names = [place_name(*place) for place in places]
+        values: list[bytes | None] = self._families[Family.HASHES].get(names)  # type: ignore[arg-type,assignment]
         return values
 
     def rows(self, family: Family) -> RdictIter:
@@ -255,6 +262,8 @@ def _options(cache: Cache, recovery: DBRecoveryMode, *, is_compressed: bool) -> 
     options.set_db_write_buffer_size(MEMTABLE_BYTES_MAX)
     options.set_write_buffer_size(MEMTABLE_BYTES_MAX)
     options.set_max_total_wal_size(LOG_BYTES_MAX)
+    options.set_memtable_whole_key_filtering(True)  # most reads are of what is on the disk
+    options.set_memtable_prefix_bloom_ratio(0.05)
     options.set_block_based_table_factory(table)
     options.set_compression_type(DBCompressionType.lz4() if is_compressed else DBCompressionType.none())
     options.set_target_file_size_base(8 << 20)

@@ -19,9 +19,9 @@ from rocksdict import RdictIter
 
 from kvgossip.errors import CorruptRowError
 from kvgossip.model.ids import Key
-from kvgossip.store.base import Batch, HashRow, Row
+from kvgossip.store.base import Batch, HashRow, Mark, Place, Row
 from kvgossip.store.rocks_open import Database
-from kvgossip.store.rocks_records import HASH_BYTES, Family
+from kvgossip.store.rocks_records import DIGEST_BYTES, HASH_BYTES, Family, decode_mark, place_name
 
 
 class View(Protocol):
@@ -31,6 +31,10 @@ class View(Protocol):
 
     def get_many(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Of *entries*."""
+        ...
+
+    def get_places(self, places: Sequence[Place]) -> list[bytes | None]:
+        """Of *hashes*."""
         ...
 
     def rows(self, family: Family) -> RdictIter:
@@ -65,6 +69,13 @@ class PinnedView:
                 found[index] = self.get(Family.ENTRIES, key)
         return found
 
+    def get_places(self, places: Sequence[Place]) -> list[bytes | None]:
+        found = self._database.get_places(places)
+        for index, place in enumerate(places):
+            if place.key in self._changed:
+                found[index] = self.get(Family.HASHES, place_name(*place))
+        return found
+
     def rows(self, family: Family) -> RdictIter:
         return self._iterators[family]
 
@@ -85,6 +96,16 @@ def get_many(view: View, keys: Sequence[Key]) -> list[bytes | None]:
     except Exception as error:
         reason = str(error)
     raise CorruptRowError(f"one of the rows {keys[0]!r} to {keys[-1]!r} cannot be read: {reason}")
+
+
+def get_marks(view: View, places: Sequence[Place]) -> list[Mark | None]:
+    """The marks at ``places``, None where there is no row."""
+    try:
+        return [None if data is None else decode_mark(data) for data in view.get_places(places)]
+    except Exception as error:
+        reason = str(error)
+    first, last = places[0].key, places[-1].key
+    raise CorruptRowError(f"the mark of one of the rows {first!r} to {last!r} cannot be read: {reason}")
 
 
 def scan(
@@ -158,8 +179,8 @@ def _take_hashes(rows: RdictIter, last: int, rows_max: int, found: list[HashRow]
         hash_ = place[:HASH_BYTES]
         if hash_ > end:
             break
-        digest = int.from_bytes(rows.value(), "big")
-        found.append(HashRow(int.from_bytes(hash_, "big"), place[HASH_BYTES:], digest))
+        mark = decode_mark(rows.value())
+        found.append(HashRow(int.from_bytes(hash_, "big"), place[HASH_BYTES:], mark.digest, mark.stamp))
         rows.next()
 
 
@@ -174,7 +195,8 @@ def read_digests(view: View, first: int, last: int) -> list[tuple[int, int]]:
             hash_ = rows.key()[:HASH_BYTES]
             if hash_ > end:
                 break
-            found.append((int.from_bytes(hash_, "big"), int.from_bytes(rows.value(), "big")))
+            digest = int.from_bytes(rows.value()[:DIGEST_BYTES], "big")
+            found.append((int.from_bytes(hash_, "big"), digest))
             rows.next()
 
     _walk(view, Family.HASHES, take, lambda: f"with the hash {found[-1][0] if found else first:#x} or above")

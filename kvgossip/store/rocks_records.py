@@ -1,7 +1,7 @@
 """What lies where in RocksDB: the names of records at rest, and a batch as RocksDB takes it.
 
 entries  key                       -> bytes of the entry
-hashes   hash (8, big-endian) key  -> digest (16, big-endian)
+hashes   hash (8, big-endian) key  -> digest (16, big-endian) stamp (8, big-endian)
 meta     "m" name                  -> record of the replica
          "t" number (8)            -> record of the tree (``leaves.py``)
          "s" name                  -> record of the store itself: its format
@@ -12,22 +12,25 @@ from enum import Enum
 
 from rocksdict import ColumnFamily, WriteBatch
 
+from kvgossip.model.encoding import peek_stamp
 from kvgossip.model.ids import Key
-from kvgossip.store.base import Batch, Change
+from kvgossip.model.stamp import Stamp
+from kvgossip.store.base import Batch, Change, Mark
 from kvgossip.store.leaves import HEADER
 
-STORE_FORMAT = b"1"
+STORE_FORMAT = b"2"
 FORMAT_NAME = b"sformat"
 
 HASH_BYTES = 8
 DIGEST_BYTES = 16
+_STAMP_BYTES = 8
 TREE_PREFIX = b"t"
 _TREE_END = b"u"
 _META_PREFIX = b"m"
 _PLACES_END = b"\xff" * (HASH_BYTES + 1)  # no kind of key starts with 255
 
 ROW_BYTES_MAX = 2_600
-"""What a row takes besides its data: its key twice, hash, digest, page of the tree, framing."""
+"""What a row takes besides its data: its key twice, hash, mark, page of the tree, framing."""
 
 
 class Family(Enum):
@@ -47,6 +50,16 @@ def place_name(hash_: int, key: Key) -> bytes:
 
 def meta_name(name: str) -> bytes:
     return _META_PREFIX + name.encode()
+
+
+def encode_mark(change: Change) -> bytes:
+    stamp = peek_stamp(change.key, change.data)
+    return change.digest.to_bytes(DIGEST_BYTES, "big") + stamp.to_bytes(_STAMP_BYTES, "big")
+
+
+def decode_mark(data: bytes) -> Mark:
+    from_bytes = int.from_bytes
+    return Mark(from_bytes(data[:DIGEST_BYTES], "big"), Stamp(from_bytes(data[DIGEST_BYTES:], "big")))
 
 
 def batch_bytes_max(batch: Batch) -> int:
@@ -73,8 +86,7 @@ def encode_places(changes: Iterable[Change], leaves: Mapping[int, bytes], handle
     hashes, meta = handles[Family.HASHES], handles[Family.META]
     records = WriteBatch(raw_mode=True)
     for change in changes:
-        digest = change.digest.to_bytes(DIGEST_BYTES, "big")
-        records.put(place_name(change.hash, change.key), digest, hashes)
+        records.put(place_name(change.hash, change.key), encode_mark(change), hashes)
     for number, data in leaves.items():
         if data:
             records.put(_tree_name(number), data, meta)

@@ -4,10 +4,15 @@ from random import Random
 
 import pytest
 
-from kvgossip.model.ids import Key
-from kvgossip.store.base import HASH_MAX, Batch, Change, HashRow, Store
+from kvgossip.model.digest import entry_digest, key_hash
+from kvgossip.model.dot import Dot
+from kvgossip.model.encoding import encode_entry, peek_stamp
+from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.stamp import STAMP_ZERO, Stamp
+from kvgossip.store.base import HASH_MAX, Batch, Change, HashRow, Mark, Place, Store
 from tests.store.conftest import Disk
-from tests.store.rows import all_hash_rows, change, commit, key, put
+from tests.store.rows import SEED, all_hash_rows, change, commit, key, put
 
 MANY = 1 << 30
 
@@ -41,21 +46,45 @@ def test_an_overwrite_replaces_the_row(store: Store) -> None:
     assert len(all_hash_rows(store)) == 1
 
 
+def mark(name: str, data: bytes) -> Mark:
+    return Mark(entry_digest(SEED, key(name), data), peek_stamp(key(name), data))
+
+
+def marks(store: Store, names: str) -> list[Mark | None]:
+    return store.get_marks([Place(key_hash(SEED, key(name)), key(name)) for name in names])
+
+
 def test_many_rows_are_read_at_once_in_the_order_asked_for(store: Store) -> None:
     put(store, a=b"1", b=b"2")
     assert store.get_many([key("b"), key("x"), key("a"), key("b")]) == [b"2", None, b"1", b"2"]
     assert store.get_many([]) == []
 
 
-def test_rows_read_together_are_committed_ones(store: Store) -> None:
+def test_marks_are_read_together_in_the_order_asked_for(store: Store) -> None:
+    stamped = encode_entry(KvEntry(Dot(ReplicaId(1), 1), Stamp(77), None))
+    put(store, a=b"1", b=stamped)
+    assert marks(store, "bxab") == [mark("b", stamped), None, mark("a", b"1"), mark("b", stamped)]
+    assert marks(store, "b")[0] == Mark(entry_digest(SEED, key("b"), stamped), Stamp(77))
+    assert store.get_marks([]) == []
+
+
+def test_an_entry_of_a_kind_without_a_deciding_stamp_has_none_in_its_mark(store: Store) -> None:
+    mv, data = make_key(Kind.MV, b"k"), bytes(range(20))
+    commit(store, Batch([Change(mv, 9, 10, data, None)]))
+    assert store.get_marks([Place(9, mv)]) == [Mark(10, Stamp(0))]
+
+
+def test_rows_and_marks_read_together_are_committed_ones(store: Store) -> None:
     put(store, a=b"1", b=b"2")
     batch = Batch([change(store, "a", b"later"), change(store, "c", b"new")])
     store.prepare(batch)
     store.write(batch)
     assert store.get_many([key("b"), key("a"), key("c")]) == [b"2", b"1", None]
+    assert marks(store, "bac") == [mark("b", b"2"), mark("a", b"1"), None]
     assert (store.get(key("a")), store.get(key("b")), store.get(key("c"))) == (b"1", b"2", None)
     store.publish(batch)
     assert store.get_many([key("a"), key("c")]) == [b"later", b"new"]
+    assert marks(store, "ac") == [mark("a", b"later"), mark("c", b"new")]
 
 
 def test_keys_are_any_bytes(store: Store) -> None:
@@ -113,7 +142,7 @@ def test_a_scan_resumes_by_position(store: Store) -> None:
 def tied(store: Store) -> list[HashRow]:
     """Rows with ties of hash, at the ends of the range too."""
     rows = [
-        HashRow(hash_, key(f"{hash_ % 97}-{i}"), hash_ ^ i)
+        HashRow(hash_, key(f"{hash_ % 97}-{i}"), hash_ ^ i, STAMP_ZERO)
         for hash_ in (0, 1, 5, 1 << 63, HASH_MAX - 1, HASH_MAX)
         for i in range(4)
     ]
