@@ -31,6 +31,8 @@ DEMERS_HEAD = f"""## Demers et al. 1987
 
 "Epidemic Algorithms for Replicated Database Maintenance" (PODC 1987, section 1.4) tells of
 {demers.NODES:,} sites in synchronous cycles; its tables are had here from the rumor machine that ships.
+Tables 1 and 2 were read on page 10 of the report of 1989 (Xerox PARC, CSL-89-1); the page of Table 3 was
+not to be had, so what stands here as printed is quoted from memory of the paper.
 What is news is judged against the state at the start of a cycle, a useful contact resets the counter,
 and of the pulls of one cycle a useful one resets it, while useless ones count once together (footnote
 to Table 3).
