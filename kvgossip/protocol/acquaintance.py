@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from kvgossip.model.ids import Address, Generation, ReplicaId, StartNumber
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.wire.messages import Hello, Known
+from kvgossip.wire.messages import NO_START, Hello, Known
 
 Greatest = Callable[[ReplicaId], int]
 """The greatest counter of a replica that this node has seen."""
@@ -77,7 +77,9 @@ class Acquaintances:
         """A Hello with what is known of whoever is at ``to``."""
         acquaintance = self._at.setdefault(to, _Acquaintance())
         known = acquaintance.known
-        return Hello(me, None if known is None else self._told(known), acquaintance.has_its_word)
+        if known is None:
+            return Hello(me, None, acquaintance.has_its_word, NO_START)
+        return Hello(me, self._told(known), acquaintance.has_its_word, known.start_number)
 
     def handle_hello(self, sender: Address, hello: Hello, me: Known) -> bool:
         """Take it in, and answer until both sides have told what they know of the other.
@@ -89,11 +91,12 @@ class Acquaintances:
         is_new = old is None or (old.replica, old.start_number) != (hello.me.replica, hello.me.start_number)
         if is_new:
             acquaintance.has_its_word = False
-        if hello.you is not None and hello.you.replica == me.replica:
+        means_me = hello.your_start == me.start_number  # and no earlier start, of which it heard last
+        if means_me and hello.you is not None and hello.you.replica == me.replica:
             acquaintance.has_its_word = True
         told = self._told(hello.me)
-        if not hello.has_your_word:
-            self._outbox.send(sender, Hello(me, told, acquaintance.has_its_word))
+        if not (means_me and hello.has_your_word):
+            self._outbox.send(sender, Hello(me, told, acquaintance.has_its_word, hello.me.start_number))
         if is_new:
             self._tell_twins(sender, hello.me, me)
         return is_new

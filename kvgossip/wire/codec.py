@@ -375,8 +375,8 @@ _TABLE: tuple[tuple[int, type, Callable[[Any], tuple[Any, ...]], Fields], ...] =
     (
         1,
         m.Hello,
-        lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word),
-        (_known, _maybe_known, _flag),
+        lambda x: (_plain_known(x.me), _plain_known(x.you), x.has_your_word, x.your_start),
+        (_known, _maybe_known, _flag, _u64),
     ),
     (2, m.Ping, lambda x: (x.sequence, x.target, x.wall_ms), (_u64, _replica, _wall_ms)),
     (3, m.Ack, lambda x: (x.sequence, x.table, x.wall_ms), (_u64, _u64, _wall_ms)),

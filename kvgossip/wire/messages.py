@@ -44,17 +44,22 @@ class Known:
     counter: int
 
 
+NO_START = StartNumber(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The first message of a connection, answered until both have heard what the other knows of them.
 
     ``you`` is None until the sender has heard who the other one is; ``has_your_word`` is True once it has
-    heard what the other knows of it.
+    heard what the other knows of it. Both speak of ``your_start`` (``NO_START``: of none): who has started
+    since then is not meant.
     """
 
     me: Known
     you: Known | None
     has_your_word: bool
+    your_start: StartNumber
 
 
 # -- failure detection (SWIM: Das, Gupta, Motivala 2002; nack: Dadgar, Phillips, Currey 2017) -------------

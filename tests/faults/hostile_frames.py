@@ -170,7 +170,8 @@ def proven(node: NodeProcess) -> RawPeer:
     heard = codec.decode(peer.receive())
     while not isinstance(heard, m.Hello):  # the node speaks first, too
         heard = codec.decode(peer.receive())
-    peer.send(codec.encode(m.Hello(mine, replace(heard.me, counter=0), has_your_word=True)))
+    word = m.Hello(mine, replace(heard.me, counter=0), True, heard.me.start_number)
+    peer.send(codec.encode(word))
     return peer
 
 

@@ -115,7 +115,8 @@ class Hand:
     def meet(self, other: "Hand") -> None:
         """Both have said Hello."""
         for one, two in ((self, other), (other, self)):
-            one.receive(two, m.Hello(two.replica._me.known(), one.replica._me.known(), True))
+            me = one.replica._me.known()
+            one.receive(two, m.Hello(two.replica._me.known(), me, True, me.start_number))
             one.take_messages()
 
     def advance(self, ms: int) -> None:

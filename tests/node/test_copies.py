@@ -127,7 +127,7 @@ def test_contexts_of_clients_go_on_after_the_id_has_changed() -> None:
 
 def test_data_waits_for_the_word_of_a_stranger() -> None:
     one, two = Hand("n1"), Hand("n2")
-    one.receive(two, m.Hello(two.replica._me.known(), None, has_your_word=False))
+    one.receive(two, m.Hello(two.replica._me.known(), None, False, m.NO_START))
     one.take_messages()
     item = m.Carried(kv("a"), b"")
     one.receive(two, m.RumorPush(1, (item,), ()))
@@ -146,7 +146,7 @@ def found_copy_with_unsent_writes() -> tuple[Hand, Hand]:
     again = restored(two, backup, start=2)
     for i in range(5):
         again.write(mv(f"m{i}"), b"restored %d" % i)
-    again.receive(one, m.Hello(one.replica._me.known(), known_of(two), has_your_word=False))
+    again.receive(one, m.Hello(one.replica._me.known(), known_of(two), False, known_of(again).start_number))
     assert any(event.name == "copy-found" for event in again.events)
     return one, again
 

@@ -7,7 +7,7 @@ import pytest
 from kvgossip.model.ids import Address, Generation, ReplicaId, StartNumber
 from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
 from kvgossip.protocol.outbox import Outbox
-from kvgossip.wire.messages import Hello, Known
+from kvgossip.wire.messages import NO_START, Hello, Known
 
 
 def known(replica: int, *, generation: int = 1, start: int = 77, counter: int = 0) -> Known:
@@ -91,19 +91,37 @@ def test_a_lost_hello_is_made_up_for_by_the_next_greeting_of_either(lost: int) -
 
 def test_an_acquaintance_that_greets_again_is_no_new_start() -> None:
     a, b = Hand("a", known(1)), Hand("b", known(2))
-    assert a.receive(b.address, Hello(b.me, None, False))
-    assert not a.receive(b.address, Hello(b.me, a.me, True))
-    assert a.receive(b.address, Hello(replace(b.me, start_number=StartNumber(78)), a.me, True))
-    assert a.receive(b.address, Hello(known(3), a.me, True))
+    assert a.receive(b.address, Hello(b.me, None, False, NO_START))
+    assert not a.receive(b.address, Hello(b.me, a.me, True, a.me.start_number))
+    assert a.receive(
+        b.address, Hello(replace(b.me, start_number=StartNumber(78)), a.me, True, a.me.start_number)
+    )
+    assert a.receive(b.address, Hello(known(3), a.me, True, a.me.start_number))
     assert a.acquaintances.replica_at(b.address) == 3
 
 
 def test_another_start_at_an_address_has_to_give_its_word_anew() -> None:
     a, b = Hand("a", known(1)), Hand("b", known(2))
-    a.receive(b.address, Hello(b.me, a.me, True))
+    a.receive(b.address, Hello(b.me, a.me, True, a.me.start_number))
     assert a.acquaintances.has_word_of(b.address)
-    a.receive(b.address, Hello(known(2, generation=2, start=78), None, False))
+    a.receive(b.address, Hello(known(2, generation=2, start=78), None, False, NO_START))
     assert not a.acquaintances.has_word_of(b.address)
+
+
+def test_a_word_that_was_meant_for_an_earlier_start_is_none() -> None:
+    """Seed 217: the peer greeted before it had heard of this start, and so gave its word to the last one."""
+    a, b = Hand("a", known(1)), Hand("b", known(2))
+    a.acquaintances.greet(b.address, a.me)
+    talk(a, b)
+    restored = Hand("a", known(1, generation=2, start=78, counter=2))
+    b.seen[restored.me.replica] = 3
+    b.acquaintances.greet(restored.address, b.me)
+    [(_, stale)] = b.sent()
+    restored.receive(b.address, stale)
+    assert not restored.is_acquainted_with(b)
+    talk(restored, b)
+    assert restored.is_acquainted_with(b)
+    assert any(told.you is not None and told.you.counter == 3 for told in restored.heard)
 
 
 def test_a_new_identity_of_this_node_needs_the_word_of_all_anew() -> None:
@@ -113,7 +131,7 @@ def test_a_new_identity_of_this_node_needs_the_word_of_all_anew() -> None:
     a.me = known(9)
     a.acquaintances.handle_new_identity()
     assert not a.is_acquainted_with(b)
-    a.receive(b.address, Hello(b.me, known(1), True))
+    a.receive(b.address, Hello(b.me, known(1), True, a.me.start_number))
     assert not a.is_acquainted_with(b), "that was said to the one it used to be"
     a.acquaintances.greet(b.address, a.me)
     talk(a, b)
@@ -125,7 +143,7 @@ def test_a_new_identity_of_this_node_needs_the_word_of_all_anew() -> None:
 def test_any_hello_that_decodes_is_answered(start: int, generation: int) -> None:
     a = Hand("a", known(1))
     stranger = known(2, generation=generation, start=start, counter=(1 << 64) - 1)
-    assert a.receive(Address("s:1"), Hello(stranger, None, False))
+    assert a.receive(Address("s:1"), Hello(stranger, None, False, NO_START))
     [(to, hello)] = a.sent()
     assert to == "s:1"
     assert hello.you == known(2, generation=0, start=0)
@@ -139,10 +157,10 @@ def told_by_peer(*starts: Known, seen: int = 0) -> Known:
     peer = Hand("p", known(9))
     peer.seen[starts[0].replica] = seen
     for number, start in enumerate(starts):
-        peer.receive(Address(f"s{number}:1"), Hello(start, None, False))
+        peer.receive(Address(f"s{number}:1"), Hello(start, None, False, NO_START))
     told = peer.sent()[-1][1].you if len(starts) == 1 else None
     if told is None:
-        peer.receive(Address(f"s{len(starts) - 1}:1"), Hello(starts[-1], None, False))
+        peer.receive(Address(f"s{len(starts) - 1}:1"), Hello(starts[-1], None, False, NO_START))
         told = peer.sent()[-1][1].you
     assert told is not None
     return told
@@ -185,9 +203,11 @@ def test_what_is_known_of_another_replica_shows_nothing() -> None:
 
 def test_who_was_known_by_the_same_id_elsewhere_hears_of_its_twin() -> None:
     peer = Hand("p", known(9))
-    peer.receive(Address("one:1"), Hello(known(1, start=5), peer.me, True))
+    peer.receive(Address("one:1"), Hello(known(1, start=5), peer.me, True, peer.me.start_number))
     peer.sent()
-    peer.receive(Address("two:1"), Hello(known(1, generation=1, start=6), peer.me, True))
+    peer.receive(
+        Address("two:1"), Hello(known(1, generation=1, start=6), peer.me, True, peer.me.start_number)
+    )
     [(to, hello)] = peer.sent()
     assert to == "one:1"
     assert hello.you is not None

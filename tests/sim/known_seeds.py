@@ -39,4 +39,10 @@ KNOWN_SEEDS = (
         "tests/sim/test_scenarios.py::"
         "test_a_restored_directory_that_is_behind_is_not_restarted_before_it_has_found_out",
     ),
+    Known(
+        217,
+        "a restored node took a greeting that was meant for its last start for the word of its peer, sent it"
+        " data, and so never learnt that the peer held later dots of its own id",
+        "tests/protocol/test_acquaintance.py::test_a_word_that_was_meant_for_an_earlier_start_is_none",
+    ),
 )

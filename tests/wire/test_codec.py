@@ -102,7 +102,8 @@ def test_fields_that_a_later_version_appends_are_ignored(message_type: type, dat
 
 def test_fields_that_a_later_version_appends_to_a_record_are_ignored() -> None:
     known = m.Known(ReplicaId(1), Generation(2), StartNumber(3), 4)
-    assert codec.decode(frame(1, (1, 2, 3, 4, "new"), (1, 2, 3, 4, {}), True)) == m.Hello(known, known, True)
+    hello = codec.decode(frame(1, (1, 2, 3, 4, "new"), (1, 2, 3, 4, {}), True, 3))
+    assert hello == m.Hello(known, known, True, StartNumber(3))
     carried = codec.decode(frame(20, 7, [(KEY, b"data", [1])], []))
     assert carried == m.RumorPush(7, (m.Carried(KEY, b"data"),), ())
 

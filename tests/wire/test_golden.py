@@ -41,8 +41,8 @@ EIGHT, NINE, SIXTEEN = bytes(range(8)), bytes(range(9)), bytes(range(16))
 MASS = Mass(0.5, 1.25, (10.0, 0.0, 1.5, 1e9, 5e12), (8, 0, 1, 1 << 29, 1 << 41), (9, 0, 2, 1 << 30, 1 << 42))
 
 MESSAGES: dict[str, m.Message] = {
-    "Hello": m.Hello(KNOWN, KNOWN, True),
-    "Hello to a stranger": m.Hello(KNOWN, None, False),
+    "Hello": m.Hello(KNOWN, KNOWN, True, KNOWN.start_number),
+    "Hello to a stranger": m.Hello(KNOWN, None, False, m.NO_START),
     "Ping": m.Ping(7, R2, 1_700_000_000_000),
     "Ack": m.Ack(7, 0xFEDC, 1_700_000_000_000),
     "PingReq": m.PingReq(7, R2),
@@ -74,8 +74,8 @@ MESSAGES: dict[str, m.Message] = {
 }
 
 GOLDEN: dict[str, str] = {
-    "Hello": "01940194cf010203040506070802030494cf0102030405060708020304c3",
-    "Hello to a stranger": "01940194cf010203040506070802030490c2",
+    "Hello": "01950194cf010203040506070802030494cf0102030405060708020304c303",
+    "Hello to a stranger": "01950194cf010203040506070802030490c200",
     "Ping": "0194020707cf0000018bcfe56800",
     "Ack": "01940307cdfedccf0000018bcfe56800",
     "PingReq": "0193040707",
