@@ -78,5 +78,8 @@ class Causality:
             if write.key == operation.key
             and write.value is None
             and self._ledger.is_issuer(operation.node, write.dot.replica)
-            and not any(other.node == operation.node for other in self._history.of_dot(write.dot))
+            and not any(
+                other.node == operation.node and (other.key, other.stamp) == (write.key, write.stamp)
+                for other in self._history.of_dot(write.dot)
+            )
         )

@@ -6,6 +6,7 @@ from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
 from kvgossip.sim.checkers.durable_before_seen import DurableBeforeSeen
 from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
+from kvgossip.sim.checkers.siblings_kept import SiblingsKept
 from kvgossip.sim.history import Outcome
 from tests.sim.story import KV, MV, Story, dot, kv, mv
 from tests.sim.test_checkers import broken
@@ -66,6 +67,26 @@ def test_a_dot_of_a_copy_may_name_one_write_of_each_line_and_no_third() -> None:
     assert story.ledger.is_ambiguous(A2)
     with broken("DurableBeforeSeen"):
         story.disk(2, {KV: kv(A2, 22, b"c")}, A2)
+
+
+def test_a_pending_delete_on_a_restored_disk_may_have_a_dot_that_was_answered_before() -> None:
+    """Seed 282: the dot named a write to another key, on the disk that was replaced."""
+    for key, is_lawful in ((KV, True), (MV, False)):
+        story = Story(SiblingsKept)
+        story.write(2, MV, b"b", mv([B1], (B1, b"b")))
+        story.disk(1, {MV: mv([B1], (B1, b"b"))}, B1)
+        backup = story.ledger.copy_disk("n1")
+        entry = kv(A1, 1, b"a") if key is KV else mv([A1, B1], (A1, b"a"), (B1, b"b"))
+        story.write(1, key, b"a", entry)
+        story.ledger.replace("n1", backup)
+        story.ledger.note_owner(ReplicaId(1), "n1")
+        story.invoke(1, MV if is_lawful else KV, None)
+        after = {MV: mv([A1, B1], (A1, None))}
+        if is_lawful:
+            story.disk(1, after, A1)
+        else:
+            with broken("SiblingsKept"):
+                story.disk(1, after, A1)
 
 
 def test_a_value_keeps_its_stamp_when_it_is_issued_again() -> None:
