@@ -1,6 +1,7 @@
 """Copies in the ledger and the checkers: what a replaced disk may lose, and what it may not."""
 
-from kvgossip.model.ids import ReplicaId
+from kvgossip.model.entry import Entry
+from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.node.effects import Event
 from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
@@ -81,7 +82,7 @@ def test_a_pending_delete_on_a_restored_disk_may_have_a_dot_that_was_answered_be
         story.ledger.replace("n1", backup)
         story.ledger.note_owner(ReplicaId(1), "n1")
         story.invoke(1, MV if is_lawful else KV, None)
-        after = {MV: mv([A1, B1], (A1, None))}
+        after: dict[Key, Entry] = {MV: mv([A1, B1], (A1, None))}
         if is_lawful:
             story.disk(1, after, A1)
         else:
