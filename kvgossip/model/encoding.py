@@ -53,7 +53,7 @@ def encode_entry(entry: Entry) -> bytes:
 def decode_entry(key: Key, data: bytes) -> Entry:
     """The entry of ``key`` in ``data``. Raises ``EncodingError``."""
     try:
-        return _DECODERS[kind_of(key)](data)
+        return _DECODERS[key[0]](data)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise EncodingError(f"the entry ends early or is garbled: {error}") from None
 
@@ -165,7 +165,8 @@ def _decode_sibling(data: bytes, start: int) -> tuple[Sibling, int]:
     return Sibling(dot, _checked_stamp(stamp), value), end + length
 
 
-_DECODERS: dict[Kind, Callable[[bytes], Entry]] = {Kind.KV: _decode_kv, Kind.MV: _decode_mv}
+_DECODERS: dict[int, Callable[[bytes], Entry]] = {Kind.KV.value: _decode_kv, Kind.MV.value: _decode_mv}
+"""By the first byte of the key."""
 
 
 # -- parts -----------------------------------------------------------------------------------------------

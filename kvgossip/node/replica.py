@@ -39,7 +39,7 @@ from kvgossip.node.local_writes import NO_CONDITION, Write, format_etag, stage_w
 from kvgossip.node.parts import join_machines, make_machines
 from kvgossip.node.profile import NodeProfile
 from kvgossip.node.rows import RowError
-from kvgossip.node.staging import NOTHING_AHEAD, Ahead
+from kvgossip.node.staging import NOTHING_AHEAD
 from kvgossip.node.status import Checked, MemberStatus, Status
 from kvgossip.node.vital_signs import Vitals
 from kvgossip.store.base import Batch, Store
@@ -137,9 +137,15 @@ class Replica:
             self._journal.add(Done(ticket, Outcomes.refused(refused, len(writes))))
             return ticket
         ahead = self._staging.read_ahead([write.key for write in writes])
-        corrected = self._clock.corrected(now)
-        results = tuple([self._stage_isolated(write, corrected, ahead) for write in writes])
-        self._staging.answer(ticket, Outcomes(results))
+        corrected, seed = self._clock.corrected(now), self._secret.digest_seed
+        outcomes: list[Written | Refused | RowError] = []
+        for write in writes:
+            try:
+                self._copies.prepare_write(write.key)
+                outcomes.append(stage_write(self._staging, write, corrected, seed, ahead))
+            except (CorruptRowError, EncodingError) as error:
+                outcomes.append(error)
+        self._staging.answer(ticket, Outcomes(tuple(outcomes)))
         self._settle(now)
         return ticket
 
@@ -378,21 +384,13 @@ class Replica:
         if refused is not None:
             self._journal.add(Done(ticket, refused))
             return ticket
-        result = self._stage(write, self._clock.corrected(now), NOTHING_AHEAD)
+        self._copies.prepare_write(write.key)
+        corrected, seed = self._clock.corrected(now), self._secret.digest_seed
+        result = stage_write(self._staging, write, corrected, seed, NOTHING_AHEAD)
         self._staging.answer(ticket, result)
         if isinstance(result, Refused):
             self._settle(now)
         return ticket
-
-    def _stage(self, write: Write, corrected: Now, ahead: Ahead) -> Written | Refused:
-        self._copies.prepare_write(write.key)
-        return stage_write(self._staging, write, corrected, self._secret.digest_seed, ahead)
-
-    def _stage_isolated(self, write: Write, corrected: Now, ahead: Ahead) -> Written | Refused | RowError:
-        try:
-            return self._stage(write, corrected, ahead)
-        except (CorruptRowError, EncodingError) as error:
-            return error
 
     def _take_ticket(self) -> Ticket:
         self._next_ticket += 1

@@ -284,6 +284,9 @@ class RumorMonger:
         """
         if self._tuning.rumor_direction is RumorDirection.PULL:
             return  # it waits to be asked for
+        if not self._targets and not rumor.waiting:
+            del self._hot[rumor.key]  # nobody is there to be told
+            return
 
         def is_open(address: Address) -> bool:
             return self._may_be_told(rumor, address) and not self._is_silent(address)
