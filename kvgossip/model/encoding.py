@@ -21,10 +21,10 @@ from kvgossip.errors import EncodingError
 from kvgossip.model.clock import NodeClock, Ranges
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.entry import Entry
-from kvgossip.model.ids import Key, Kind, ReplicaId, kind_of
+from kvgossip.model.ids import Key, Kind, ReplicaId
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.mv import MvEntry, Sibling
-from kvgossip.model.stamp import STAMP_MAX, Stamp
+from kvgossip.model.stamp import STAMP_MAX, STAMP_ZERO, Stamp
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
 
 ENTRY_FORMAT = 1
@@ -32,7 +32,10 @@ CLOCK_FORMAT = 1
 
 _TOMBSTONE = 1
 _EXPIRES = 2
+_KV = int(Kind.KV)
 
+_new = tuple.__new__
+"""Makes a named tuple in a third of the time: every read and merge decodes an entry."""
 _KV_HEAD = struct.Struct(">BBQQQ")
 _MV_SIBLING = struct.Struct(">QQQB")
 _DOT = struct.Struct(">QQ")
@@ -63,7 +66,7 @@ def peek_stamp(key: Key, data: bytes) -> Stamp:
 
     ``data`` is canonical, so there is nothing to check.
     """
-    return Stamp(int.from_bytes(data[2:10], "big") if kind_of(key) is Kind.KV else 0)
+    return Stamp(int.from_bytes(data[2:10], "big")) if key[0] == _KV else STAMP_ZERO
 
 
 def encode_clock(clock: NodeClock) -> bytes:
@@ -103,10 +106,10 @@ def _decode_kv(data: bytes) -> KvEntry:
         _require_format(version, ENTRY_FORMAT, "entry")
         _checked_dot(replica, counter)
         _checked_stamp(stamp)
-    dot = Dot(replica, counter)
+    dot = _new(Dot, (replica, counter))
     end = _KV_HEAD.size
     if flags == 0 and data[end] == 0:  # neither expiry nor content type: what most values are
-        return KvEntry(dot, stamp, Value(data[end + 1 :]))
+        return _new(KvEntry, (dot, stamp, _new(Value, (data[end + 1 :], "", 0))))
     if flags == _TOMBSTONE:
         _require(len(data) == end, "bytes follow a tombstone")
         return KvEntry(dot, stamp, None)

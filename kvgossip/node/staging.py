@@ -334,7 +334,7 @@ class Staging:
         return row
 
     def _place(self, key: Key) -> Place:
-        return Place(key_hash(self._seed, key), key)
+        return key_hash(self._seed, key), key
 
     def _hash_of(self, clock: NodeClock) -> int:
         return bytes_digest(self._seed, encode_clock(clock))

@@ -24,11 +24,8 @@ from kvgossip.store.merkle import Fingerprint, Mend, MerkleTree
 HASH_MAX = (1 << 64) - 1
 
 
-class Place(NamedTuple):
-    """Where a key lies in the tree."""
-
-    hash: int
-    key: Key
+Place = tuple[int, Key]
+"""Hash and key of a row: where it lies in the tree."""
 
 
 class Mark(NamedTuple):

@@ -152,7 +152,7 @@ class MemoryStore:
             else:
                 self._leaves.pop(record, None)
 
-    def _mark(self, place: tuple[int, Key]) -> Mark:
+    def _mark(self, place: Place) -> Mark:
         return Mark(self._digests[place], peek_stamp(place[1], self._rows[place[1]]))
 
     def _read_digests(self, first: int, last: int) -> Iterator[tuple[int, int]]:

@@ -168,7 +168,7 @@ class RocksStore:
         for rows in self._all_rows():
             row_count += len(rows)
             for change in map(self._placed, rows):
-                mark = rocks_reads.get(self._view(), Family.HASHES, place_name(change.hash, change.key))
+                mark = rocks_reads.get(self._view(), Family.HASHES, place_name((change.hash, change.key)))
                 assert mark == encode_mark(change), f"{change.key!r} is misplaced"
         assert row_count == self._tree.root.row_count
 

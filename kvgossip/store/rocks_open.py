@@ -106,7 +106,7 @@ class Database:
 
     def get_places(self, places: Sequence[Place]) -> list[bytes | None]:
         """Of *hashes*."""
-        names = [place_name(*place) for place in places]
+        names = [place_name(place) for place in places]
         values: list[bytes | None] = self._families[Family.HASHES].get(names)  # type: ignore[arg-type,assignment]
         return values
 

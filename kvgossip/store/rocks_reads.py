@@ -72,8 +72,8 @@ class PinnedView:
     def get_places(self, places: Sequence[Place]) -> list[bytes | None]:
         found = self._database.get_places(places)
         for index, place in enumerate(places):
-            if place.key in self._changed:
-                found[index] = self.get(Family.HASHES, place_name(*place))
+            if place[1] in self._changed:
+                found[index] = self.get(Family.HASHES, place_name(place))
         return found
 
     def rows(self, family: Family) -> RdictIter:
@@ -104,7 +104,7 @@ def get_marks(view: View, places: Sequence[Place]) -> list[Mark | None]:
         return [None if data is None else decode_mark(data) for data in view.get_places(places)]
     except Exception as error:
         reason = str(error)
-    first, last = places[0].key, places[-1].key
+    (_, first), (_, last) = places[0], places[-1]
     raise CorruptRowError(f"the mark of one of the rows {first!r} to {last!r} cannot be read: {reason}")
 
 

@@ -9,13 +9,12 @@ meta     "m" name                  -> record of the replica
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from struct import Struct
 
 from rocksdict import ColumnFamily, WriteBatch
 
 from kvgossip.model.encoding import peek_stamp
-from kvgossip.model.ids import Key
-from kvgossip.model.stamp import Stamp
-from kvgossip.store.base import Batch, Change, Mark
+from kvgossip.store.base import Batch, Change, Mark, Place
 from kvgossip.store.leaves import HEADER
 
 STORE_FORMAT = b"2"
@@ -24,6 +23,7 @@ FORMAT_NAME = b"sformat"
 HASH_BYTES = 8
 DIGEST_BYTES = 16
 _STAMP_BYTES = 8
+_MARK = Struct(">QQQ")
 TREE_PREFIX = b"t"
 _TREE_END = b"u"
 _META_PREFIX = b"m"
@@ -44,7 +44,8 @@ class Family(Enum):
 Handles = Mapping[Family, ColumnFamily]
 
 
-def place_name(hash_: int, key: Key) -> bytes:
+def place_name(place: Place) -> bytes:
+    hash_, key = place
     return hash_.to_bytes(HASH_BYTES, "big") + key
 
 
@@ -58,8 +59,8 @@ def encode_mark(change: Change) -> bytes:
 
 
 def decode_mark(data: bytes) -> Mark:
-    from_bytes = int.from_bytes
-    return Mark(from_bytes(data[:DIGEST_BYTES], "big"), Stamp(from_bytes(data[DIGEST_BYTES:], "big")))
+    high, low, stamp = _MARK.unpack(data)
+    return Mark(high << 64 | low, stamp)
 
 
 def batch_bytes_max(batch: Batch) -> int:
@@ -86,7 +87,7 @@ def encode_places(changes: Iterable[Change], leaves: Mapping[int, bytes], handle
     hashes, meta = handles[Family.HASHES], handles[Family.META]
     records = WriteBatch(raw_mode=True)
     for change in changes:
-        records.put(place_name(change.hash, change.key), encode_mark(change), hashes)
+        records.put(place_name((change.hash, change.key)), encode_mark(change), hashes)
     for number, data in leaves.items():
         if data:
             records.put(_tree_name(number), data, meta)

