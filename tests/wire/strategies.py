@@ -139,7 +139,7 @@ masses = st.builds(Mass.plus, own_masses, own_masses)
 epochs = uints((1 << 48) - 1)
 
 MESSAGES: dict[type, st.SearchStrategy[m.Message]] = {
-    m.Hello: st.builds(m.Hello, known, st.none() | known, st.booleans()),
+    m.Hello: st.builds(m.Hello, known, st.none() | known, st.booleans(), u64.map(StartNumber)),
     m.Ping: st.builds(m.Ping, u64, u64.map(ReplicaId), wall_times),
     m.Ack: st.builds(m.Ack, u64, u64, wall_times),
     m.PingReq: st.builds(m.PingReq, u64, u64.map(ReplicaId)),

@@ -264,7 +264,7 @@ WRONG_FIELDS: list[tuple[str, list[Any]]] = [
     ("entries that are no array", [20, 1, b"", []]),
     ("entries that are nil", [20, 1, None, []]),
     ("a dot of one number", [20, 1, [], [(KEY, bytes(16), 1, [(1,)])]]),
-    ("a Hello without who", [1, (), (), True]),
+    ("a Hello without who", [1, (), (), True, 0]),
     ("mass that is not a number", aggregate(weight=float("nan"))),
     ("mass without end", aggregate(sums=(float("inf"),) * 5)),
     ("mass below nothing", aggregate(count=-1.0)),
