@@ -21,7 +21,7 @@ from kvgossip.store.rocks import RocksStore
 
 CONNECTIONS = 4
 LINES = 1_000
-BODIES = 50
+BODIES = 300
 """Requests drawn beforehand, so that drawing costs nothing while it counts."""
 TARGETS_MIN = {"get_per_s": 80_000.0, "put_per_s": 50_000.0}
 

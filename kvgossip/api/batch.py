@@ -13,10 +13,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
 from aiohttp import web
+from msgspec import Struct
 
 from kvgossip.api.body import answer_expectation, refuse_encoding
 from kvgossip.api.errors import problem_of
@@ -78,11 +78,11 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
     return answer
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct, gc=False):
     """A line that was understood, until its answer was taken. ``size`` counts against the limit meanwhile.
 
-    ``name`` is the key as the client wrote it; ``write`` is None for a get.
+    ``name`` is the key as the client wrote it; ``write`` is None for a get. A struct, because one
+    is made a line, in a third of the time of a dataclass.
     """
 
     name: str | None
@@ -121,7 +121,10 @@ class _Batch:
                     number += 1
                     if self._is_full:
                         await self._make_room()
-                    await self._add(raw, number)
+                    line = _understand(self._node, raw, number)
+                    if self._is_other_run(line):
+                        await self._begin_run()
+                    self._add(line)
                 await self._begin_run()
         finally:
             self._has_ended = True
@@ -153,19 +156,17 @@ class _Batch:
             self._has_room.clear()
             await self._has_room.wait()
 
-    async def _add(self, raw: bytes | None, number: int) -> None:
-        """Understand a line. What ends a run with that begins it."""
-        line = _understand(self._node, raw, number)
-        if line.answer:
-            self._lines.append(line)
-            self._bytes += line.size
-            self._look_for_news()
-            return
-        if self._run and (line.write is None) is not (self._run[0].write is None):
-            await self._begin_run()
+    def _is_other_run(self, line: _Line) -> bool:
+        run = self._run
+        return bool(run) and not line.answer and (line.write is None) is not (run[0].write is None)
+
+    def _add(self, line: _Line) -> None:
         self._lines.append(line)
         self._bytes += line.size
-        self._run.append(line)
+        if line.answer:
+            self._look_for_news()
+        else:
+            self._run.append(line)
 
     async def _begin_run(self) -> None:
         run, self._run = self._run, []
