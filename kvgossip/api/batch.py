@@ -21,19 +21,15 @@ from msgspec import Struct
 from kvgossip.api.body import answer_expectation, refuse_encoding
 from kvgossip.api.errors import problem_of
 from kvgossip.api.health import check_ready
-from kvgossip.api.lines import read_lines
-from kvgossip.api.operation import (
-    UNREADABLE,
-    Fields,
-    Get,
+from kvgossip.api.line_answer import (
+    LineAnswer,
     encode_answer,
-    explain,
-    problem_fields,
-    read_operation,
     show,
+    show_problem,
     show_written,
-    write_of,
 )
+from kvgossip.api.lines import read_lines
+from kvgossip.api.operation import UNREADABLE, Get, explain, read_operation, write_of
 from kvgossip.api.problem import Problem, ProblemError
 from kvgossip.api.stream import Stream
 from kvgossip.config import KEY_BYTES_MAX
@@ -70,7 +66,7 @@ async def post(node: Node, request: web.BaseRequest) -> web.StreamResponse:
         await reader
     except ProblemError as error:  # the lines cannot be told apart any more
         answer.force_close()
-        await answer.write(encode_answer(problem_fields(error)))
+        await answer.write(encode_answer(show_problem(error)))
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
@@ -202,10 +198,10 @@ class _Batch:
         rows = _read_many(node, [line.key for line in lines])
         for count, (line, row) in enumerate(zip(lines, rows, strict=True), start=1):
             try:
-                fields = show(node, line.key, row)
+                answer = show(node, line.key, row)
             except Exception as error:
-                fields = _error_fields(error)
-            self._answer(line, fields)
+                answer = _show_error(error)
+            self._answer(line, answer)
             if self._bytes >= BYTES_IN_FLIGHT_MAX:
                 self._rows_read = count
                 break
@@ -238,19 +234,20 @@ class _Batch:
                 writing[line.key] = count
             assert line.write is not None
             try:
-                fields = show_written(self._node, line.write, outcome)
+                answer = show_written(self._node, line.write, outcome)
             except Exception as error:
-                fields = _error_fields(error)
-            self._answer(line, fields)
+                answer = _show_error(error)
+            self._answer(line, answer)
         self._has_written.set()
         self._look_for_news()
 
     # -- answers
 
-    def _answer(self, line: _Line, fields: Fields) -> None:
-        line.answer = answer = encode_answer({"key": line.name, "line": line.number, **fields})
-        self._bytes += len(answer) - line.size
-        line.size = len(answer)
+    def _answer(self, line: _Line, answer: LineAnswer) -> None:
+        answer.name, answer.line = line.name, line.number
+        line.answer = encoded = encode_answer(answer)
+        self._bytes += len(encoded) - line.size
+        line.size = len(encoded)
 
     def _look_for_news(self) -> None:
         if self._lines[0].answer:
@@ -283,9 +280,10 @@ def _understand(node: Node, raw: bytes | None, number: int) -> _Line:
 
 
 def _bad_line(name: str | None, number: int, error: Exception) -> _Line:
-    shown = name if name is not None and len(name) <= KEY_BYTES_MAX else None
-    answer = encode_answer({"key": shown, "line": number, **_error_fields(error)})
-    return _Line(name, number, len(answer), Key(b""), None, answer)
+    answer = _show_error(error)
+    answer.name, answer.line = name if name is not None and len(name) <= KEY_BYTES_MAX else None, number
+    encoded = encode_answer(answer)
+    return _Line(name, number, len(encoded), Key(b""), None, encoded)
 
 
 def _read_many(node: Node, keys: list[Key]) -> Sequence[tuple[Entry, str] | Exception | None]:
@@ -295,11 +293,11 @@ def _read_many(node: Node, keys: list[Key]) -> Sequence[tuple[Entry, str] | Exce
         return [error] * len(keys)
 
 
-def _error_fields(error: Exception) -> Fields:
+def _show_error(error: Exception) -> LineAnswer:
     """What goes wrong with one line stops no other."""
     if isinstance(error, ProblemError):
-        return problem_fields(error)
+        return show_problem(error)
     if isinstance(error, KvGossipError):
-        return problem_fields(problem_of(error))
+        return show_problem(problem_of(error))
     _log.error("a line of a batch failed", exc_info=error)
-    return problem_fields(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))
+    return show_problem(ProblemError(Problem.INTERNAL_ERROR, "see the log of this node"))

@@ -1,4 +1,4 @@
-"""One line of a batch: what it asks for, and what it is answered.
+"""One line of a batch: what it asks for.
 
     {"op": "put", "kind": "kv", "key": "a", "value": "text", "type": "text/plain", "ttl": 60}
     {"op": "put", "kind": "mv", "key": "a", "value_base64": "AAE=", "context": "…"}
@@ -18,26 +18,15 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from kvgossip.api.answer import Json
 from kvgossip.api.body import checked_content_type
 from kvgossip.api.expiry import expires_ms_after, parse_ttl_ms
-from kvgossip.api.kv import NOT_FOUND_DETAIL
 from kvgossip.api.problem import Problem, ProblemError
-from kvgossip.api.siblings import sibling_json
-from kvgossip.api.written import refusal_of
-from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
-from kvgossip.model.context import decode_context, encode_context
-from kvgossip.model.entry import Entry
+from kvgossip.config import VALUE_BYTES_MAX
+from kvgossip.model.context import decode_context
 from kvgossip.model.ids import Key, Kind, make_key
-from kvgossip.model.kv import KvEntry
-from kvgossip.model.stamp import format_stamp
-from kvgossip.model.value import DEFAULT_CONTENT_TYPE, Value
-from kvgossip.node.effects import Refused, Result, Written
+from kvgossip.model.value import Value
 from kvgossip.node.local_writes import Write
 from kvgossip.runtime.node import Node
-
-Fields = dict[str, Json | bytes]
-"""Of an answer; bytes are told in base64."""
 
 _KINDS = {"kv": Kind.KV, "mv": Kind.MV}
 
@@ -70,7 +59,6 @@ class Put(Operation, tag="put"):
 
 
 _decode: Callable[[bytes], Get | Put | Delete] = msgspec.json.Decoder(Get | Put | Delete).decode
-_encode = msgspec.json.Encoder().encode
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _OPERATIONS = {"get": Get, "put": Put, "delete": Delete}
 
@@ -106,87 +94,6 @@ def write_of(node: Node, operation: Put | Delete, key: Key) -> Write:
         context = decode_context(node.secret, key, operation.context)
     value = _value_of(node, operation) if isinstance(operation, Put) else None
     return Write(key, value, context)
-
-
-def show_written(node: Node, write: Write, outcome: Result | Exception) -> Fields:
-    """What a put or delete answers. Raises ``ProblemError`` if it was refused, or the error that it is."""
-    if isinstance(outcome, Refused):
-        raise refusal_of(node.secret, write.key, outcome)
-    if isinstance(outcome, Exception):
-        raise outcome
-    assert isinstance(outcome, Written)  # what else is asked of a node is not asked in a batch
-    fields: Fields = {
-        "status": 201 if outcome.created and write.value is not None else 204,
-        "etag": f'"{outcome.etag}"',
-        "stamp": format_stamp(outcome.stamp),
-        "dot": str(outcome.dot),
-    }
-    if outcome.context is not None:
-        fields["context"] = encode_context(node.secret, write.key, outcome.context)
-    return fields
-
-
-def show(node: Node, key: Key, row: tuple[Entry, str] | Exception | None) -> Fields:
-    """What a get answers. Raises ``ProblemError`` (404, 413), or the error that the row is."""
-    if row is None:
-        raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL)
-    if isinstance(row, Exception):
-        raise row
-    entry, etag = row
-    if isinstance(entry, KvEntry):
-        return _show_kv(node, entry, etag)
-    context = encode_context(node.secret, key, entry.vector)
-    live = entry.live(node.replica.wall_ms(node.now()))
-    if not live:
-        headers = {"Kv-Context": context, **_deleted(entry.is_tombstone)}
-        raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL, headers=headers)
-    if sum(len(sibling.value.body) for sibling in live if sibling.value) > ENTRY_BYTES_MAX:
-        detail = f"its siblings have more than {ENTRY_BYTES_MAX} bytes together: get the key by itself"
-        raise ProblemError(Problem.ENTRY_TOO_LARGE, detail, headers={"Kv-Context": context})
-    return {
-        "status": 300 if len(live) > 1 else 200,
-        "etag": f'"{etag}"',
-        "stamp": format_stamp(entry.stamp),
-        "context": context,
-        "siblings": [sibling_json(sibling) for sibling in live],
-    }
-
-
-def problem_fields(error: ProblemError) -> Fields:
-    """The answer to a line that was refused, with what the headers of a request's answer would tell."""
-    fields: Fields = {"status": error.problem.status, "problem": error.document}
-    if "Kv-Context" in error.headers:
-        fields["context"] = error.headers["Kv-Context"]
-    if "Kv-Deleted" in error.headers:
-        fields["deleted"] = True
-    return fields
-
-
-def encode_answer(fields: Fields) -> bytes:
-    return _encode(fields) + b"\n"
-
-
-def _show_kv(node: Node, entry: KvEntry, etag: str) -> Fields:
-    value = entry.value
-    if value is not None and value.expires_ms:
-        value = entry.live(node.replica.wall_ms(node.now()))
-    if value is None:
-        raise ProblemError(Problem.NOT_FOUND, NOT_FOUND_DETAIL, headers=_deleted(entry.is_tombstone))
-    fields: Fields = {
-        "status": 200,
-        "etag": f'"{etag}"',
-        "stamp": format_stamp(entry.stamp),
-        "dot": str(entry.dot),
-        "value_base64": value.body,
-        "type": value.content_type or DEFAULT_CONTENT_TYPE,
-    }
-    if value.expires_ms:
-        fields["expires_ms"] = value.expires_ms
-    return fields
-
-
-def _deleted(is_tombstone: bool) -> dict[str, str]:
-    return {"Kv-Deleted": "true"} if is_tombstone else {}
 
 
 def _value_of(node: Node, put: Put) -> Value:
