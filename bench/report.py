@@ -115,7 +115,8 @@ def _points(result: Result, keys: list[str] | None) -> str:
 def _origin(result: Result) -> str:
     """Under a table: how, when and where it was measured."""
     where = result["environment"]
-    count = f"{len(result['runs'])} runs" if "runs" in result else f"{result['points'][0]['runs']} runs a row"
+    runs = len(result["runs"]) if "runs" in result else result["points"][0]["runs"]
+    count = f"{runs} {'run' if runs == 1 else 'runs'}{'' if 'runs' in result else ' a row'}"
     load = where["load_average"][0]
     return (
         f"`{result['command']}`, {count}, {where['date']}, {where['cores']} cores of {where['cpu']}, "

@@ -21,7 +21,7 @@ from tests.docker.engine import build_image, run
 
 MODES = ("loopback", "netns", "docker")
 READY_TIMEOUT_S = 60.0
-TRACE_IN_CONTAINER = "/data/trace"
+TRACE_IN_CONTAINER = "/trace/visible"
 
 
 class Testbed(Protocol):
@@ -110,12 +110,10 @@ def _fault(api: str, method: str, rules: dict[str, list[str]] | None = None) -> 
 @contextmanager
 def _containers(nodes: int) -> Iterator[Testbed]:
     services = [*NODES, "node"]
-    traced = {
-        "services": {name: {"environment": {"KVGOSSIP_TRACE": TRACE_IN_CONTAINER}} for name in services}
-    }
+    traced = {"environment": {"KVGOSSIP_TRACE": TRACE_IN_CONTAINER}, "tmpfs": ["/trace"]}
     with TemporaryDirectory(prefix="kvgossip-") as directory:
         override = Path(directory) / "trace.yaml"
-        override.write_text(json.dumps(traced))  # JSON is YAML
+        override.write_text(json.dumps({"services": dict.fromkeys(services, traced)}))  # JSON is YAML
         cluster = Cluster(build_image(), override=override)
         try:
             yield _Containers(cluster, nodes)
