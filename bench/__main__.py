@@ -11,7 +11,6 @@ NAMES = (
     "growth",
     "idle",
     "join",
-    "lag",
     "members",
     "memory",
     "merge",

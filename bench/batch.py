@@ -13,11 +13,9 @@ from collections.abc import Callable
 from random import Random
 
 from bench.environment import Figures, write_result
-from bench.filled import KEY_BYTES, VALUE_BYTES, fill, name_of
+from bench.filled import KEY_BYTES, VALUE_BYTES, fill_directory, name_of
 from bench.peer_servers import GENERATOR_CORE, SERVER_CORE
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
-from kvgossip.model.secret import ClusterSecret
-from kvgossip.store.rocks import RocksStore
 
 CONNECTIONS = 4
 LINES = 1_000
@@ -49,18 +47,6 @@ def main(arguments: list[str]) -> None:
         "seconds": options.seconds,
     }
     write_result("batch", parameters, runs, {}, targets_min=TARGETS_MIN)
-
-
-def fill_directory(node: NodeProcess, entries: int) -> None:
-    """Make the directory of a node that was not started yet."""
-    flags = dict(zip(node.command, node.command[1:], strict=False))
-    with open(flags["--secret-file"], "rb") as file:
-        seed = ClusterSecret.derive(flags["--cluster"], file.read()).digest_seed
-    store = RocksStore(node.data_dir, seed)
-    try:
-        fill(store, seed, entries)
-    finally:
-        store.close()
 
 
 def measure(node: NodeProcess, keys: int, seconds: float, seed: int) -> Figures:

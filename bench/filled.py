@@ -6,12 +6,14 @@ replica; a node that starts on the directory finds nothing missing. Keys have 20
 
 from random import Random
 
+from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.model.clock import NodeClock
 from kvgossip.model.digest import entry_digest, key_hash
 from kvgossip.model.dot import Dot
 from kvgossip.model.encoding import encode_clock, encode_entry
 from kvgossip.model.ids import Key, Kind, ReplicaId, make_key
 from kvgossip.model.kv import KvEntry
+from kvgossip.model.secret import ClusterSecret
 from kvgossip.model.stamp import Stamp, stamp_at
 from kvgossip.model.value import Value
 from kvgossip.node.staging import META_CLOCK
@@ -55,3 +57,15 @@ def fill(store: RocksStore, digest_seed: int, entries: int) -> None:
         store.prepare(batch)
         store.write(batch)
         store.publish(batch)
+
+
+def fill_directory(node: NodeProcess, entries: int) -> None:
+    """Make the directory of a node that was not started yet."""
+    flags = dict(zip(node.command, node.command[1:], strict=False))
+    with open(flags["--secret-file"], "rb") as file:
+        seed = ClusterSecret.derive(flags["--cluster"], file.read()).digest_seed
+    store = RocksStore(node.data_dir, seed)
+    try:
+        fill(store, seed, entries)
+    finally:
+        store.close()

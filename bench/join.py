@@ -1,4 +1,7 @@
-"""An empty node joins a full one: how long until it holds all, and what the clients of the source notice."""
+"""An empty node joins a full one: how long until it holds all, and what the clients of the source notice.
+
+The directory of the source is filled beforehand (``filled.py``).
+"""
 
 import argparse
 import asyncio
@@ -6,41 +9,37 @@ import json
 import time
 
 from bench.environment import Figures, percentile, write_result
-from bench.http_load import Connection, at_rate, connections, load_keys
+from bench.filled import fill_directory, name_of
+from bench.http_load import Connection, at_rate, connections
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
 
-TARGETS = {"complete_s": 10.0, "source_get_p99_ms": 50.0}
+TARGETS = {"complete_s": 45.0, "source_get_p99_ms": 20.0}
 GET_RATE_HZ = 200.0
 COMPLETE_TIMEOUT_S = 300.0
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench join")
-    parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args(arguments)
     runs = [asyncio.run(measure(options.entries)) for _ in range(options.runs)]
     write_result("join", {"entries": options.entries, "value_bytes": 100}, runs, TARGETS)
 
 
-def key_of(index: int) -> str:
-    """20 bytes with the two of the prefix."""
-    return f"k/{index:018d}"
-
-
 async def measure(entries: int) -> Figures:
     with LocalCluster(2, flags=("--trace", "{dir}/{name}.trace")) as cluster:
         source, joiner = cluster.nodes
+        fill_directory(source, entries)
         source.start()
         source.wait_ready()
-        await load_keys(source.api, [key_of(i) for i in range(entries)], lambda key: b"%100b" % key.encode())
         quiet_ms = await _gets_during(source, entries, asyncio.sleep(5.0))
         started_s = time.monotonic()
         joiner.start()
         ready_s = await asyncio.to_thread(joiner.wait_ready)
         busy_ms = await _gets_during(source, entries, wait_equal(source, joiner))
         complete_s = time.monotonic() - started_s
-        await verify_sample(joiner, entries)
+        await verify_sample(source, joiner, entries)
         return {
             "complete_s": complete_s - ready_s,
             "with_start_s": complete_s,
@@ -68,11 +67,12 @@ async def read_root(connection: Connection) -> tuple[str, int]:
     return status["root"], status["entries"]
 
 
-async def verify_sample(node: NodeProcess, entries: int) -> None:
-    async with connections([node.api]) as (connection,):
+async def verify_sample(source: NodeProcess, joiner: NodeProcess, entries: int) -> None:
+    async with connections([source.api, joiner.api]) as opened:
         for index in range(0, entries, max(1, entries // 500)):
-            answer = await connection.get(key_of(index))
-            assert answer.body == b"%100b" % key_of(index).encode(), key_of(index)
+            here, there = [await connection.get(name_of(index)) for connection in opened]
+            assert here.status == there.status == 200, name_of(index)
+            assert here.body == there.body, name_of(index)
 
 
 async def _gets_during(node: NodeProcess, entries: int, work: object) -> list[float]:
@@ -87,7 +87,7 @@ async def _gets_during(node: NodeProcess, entries: int, work: object) -> list[fl
         async def get(index: int) -> None:
             intended_s = time.monotonic()
             connection = await idle.get()
-            await connection.get(key_of(index * 7919 % entries))
+            await connection.get(name_of(index * 7919 % entries))
             idle.put_nowait(connection)
             latencies.append((time.monotonic() - intended_s) * 1e3)
 

@@ -22,6 +22,7 @@ from kvgossip.model.secret import ClusterSecret
 from kvgossip.node.effects import Commit, Now, Send
 from kvgossip.node.profile import NodeProfile
 from kvgossip.node.replica import Replica
+from kvgossip.runtime.collector import freeze_what_started
 from kvgossip.store.rocks import RocksStore
 from kvgossip.wire import codec
 from kvgossip.wire.messages import Carried, RumorPush
@@ -56,6 +57,7 @@ def measure(entries: int, merges: int, seed: int) -> Figures:
     try:
         fill(stores[1], SECRET.digest_seed, entries)
         pair = Pair(stores, seed, counter=entries)
+        freeze_what_started()  # as a node does
         exchanged_s = pair.exchange()
         new = list(range(entries, entries + merges))
         rng.shuffle(new)

@@ -12,11 +12,11 @@ import argparse
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.environment import Figures, percentile, write_result
+from bench.environment import Figures, percentile, write_points, write_result
 from bench.http_load import Connection, at_rate, connections
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
 from kvgossip.config import Tuning
@@ -26,6 +26,11 @@ KEPT_S = 2.0
 JOIN_TIMEOUT_S = 120.0
 SETTLE_S = 12.0
 """The traces are flushed, and an anti-entropy period passes."""
+SWEEPS: dict[str, list[int]] = {
+    "nodes": [3, 5, 9, 15, 30],
+    "rate_hz": [10, 50, 200, 500],
+    "value_bytes": [10, 100, 1_000, 10_000, 100_000],
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -35,24 +40,35 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--sweep", choices=SWEEPS, help="vary one, the others as given")
     options = parser.parse_args(arguments)
-    nodes, value_bytes = options.nodes, options.value_bytes
-    runs = [
-        asyncio.run(measure(nodes, options.rate, options.seconds, value_bytes)) for _ in range(options.runs)
+    base = Setting(options.nodes, options.rate, options.value_bytes)
+    if options.sweep is None:
+        parameters, runs = _run(base, options.seconds, options.runs)
+        name = f"spread-{base.nodes}-nodes-{base.rate_hz:g}-hz-{base.value_bytes}-bytes"
+        write_result(name, parameters, runs, _targets(base))
+        return
+    settings = [replace(base, **{options.sweep: value}) for value in SWEEPS[options.sweep]]
+    points = [_run(setting, options.seconds, options.runs) for setting in settings]
+    write_points(f"spread-by-{options.sweep.replace('_', '-')}", points)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    nodes: int
+    rate_hz: float
+    value_bytes: int
+
+
+def _run(setting: Setting, seconds: float, runs: int) -> tuple[dict[str, object], list[Figures]]:
+    return {**asdict(setting), "seconds": seconds}, [
+        asyncio.run(measure(setting, seconds)) for _ in range(runs)
     ]
-    parameters: dict[str, object] = {
-        "nodes": nodes,
-        "rate_hz": options.rate,
-        "seconds": options.seconds,
-        "value_bytes": value_bytes,
-    }
-    name = f"spread-{nodes}-nodes-{options.rate:g}-hz-{value_bytes}-bytes"
-    write_result(name, parameters, runs, _targets(nodes, value_bytes))
 
 
-def _targets(nodes: int, value_bytes: int) -> Figures:
-    copies = {"copies_a_node": 2.0 if value_bytes > Tuning().rumor_inline_bytes_max else 7.0}
-    if nodes <= 5:
+def _targets(setting: Setting) -> Figures:
+    copies = {"copies_a_node": 2.0 if setting.value_bytes > Tuning().rumor_inline_bytes_max else 7.0}
+    if setting.nodes <= 5:
         return {"lag_last_p50_ms": 15.0, "lag_last_p99_ms": 100.0, **copies}
     return {"spread_last_p99_ms": 60.0, **copies}
 
@@ -66,7 +82,8 @@ class Writes:
     polled_ms: list[float] = field(default_factory=list)
 
 
-async def measure(nodes: int, rate_hz: float, seconds: float, value_bytes: int) -> Figures:
+async def measure(setting: Setting, seconds: float) -> Figures:
+    nodes, rate_hz, value_bytes = setting.nodes, setting.rate_hz, setting.value_bytes
     with LocalCluster(nodes, flags=("--trace", "{dir}/{name}.trace")) as cluster:
         cluster.start()
         cluster.wait_ready(JOIN_TIMEOUT_S)
