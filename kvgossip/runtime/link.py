@@ -8,6 +8,10 @@ included, goes through the writer, so a reader never waits for a peer that does 
 the owner can dial anew, which notices the end of a partition at once. Bytes that arrive, or bytes of a
 backlog that get acknowledged, start the clock again: a slow line is not a dead one (``tcp.py``). A link on
 which nothing is written costs nothing.
+
+Many frames want no answer. While the peer's kernel has acknowledged all that was written, the clock may run
+``ACKNOWLEDGED_S`` longer, and mostly a frame comes meanwhile: so idle nodes send hardly any pings. A peer
+that is frozen, or hides behind a proxy that acknowledges for it, is given up that much later.
 """
 
 import asyncio
@@ -25,6 +29,7 @@ from kvgossip.runtime.websocket import CLOSE_TIMEOUT_S, PeerSocket
 
 PING_AFTER_S = 1.0
 SILENCE_S = 3.0
+ACKNOWLEDGED_S = 4.0
 IDLE_S = 300.0
 """A link that carried no frame for this long is closed; the next frame opens another."""
 
@@ -73,6 +78,8 @@ class Link:
         self._used_s = now_s
         self._silent_since_s: float | None = None
         self._progress = tcp.read_progress(sock.tcp_socket)
+        self._is_acknowledged: bool | None = None
+        """Whether the peer's kernel has all that was written; None before anybody looked."""
         self._is_closing = False
         self._is_ping_due = False
         self._is_pinged = False
@@ -83,6 +90,11 @@ class Link:
     def is_unanswered(self) -> bool:
         """True if nothing came since something was written."""
         return self._silent_since_s is not None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if that was not even acknowledged when somebody last looked."""
+        return self.is_unanswered and self._is_acknowledged is False
 
     @property
     def round_trip_s(self) -> float | None:
@@ -108,7 +120,7 @@ class Link:
         """A frame has gone, or has vanished by injected fault: from now on a sign of life is expected."""
         if self._silent_since_s is None:
             self._silent_since_s = self._loop.time()
-            self._progress = None
+            self._progress = self._is_acknowledged = None
 
     def check_alive(self, now_s: float) -> bool:
         """Ping or abort a silent link. False if it was aborted. Call it a few times a second."""
@@ -116,10 +128,11 @@ class Link:
             return True
         if now_s - self._silent_since_s < PING_AFTER_S / 2:
             return True  # most frames are answered by then, and to ask the kernel costs
-        if self._has_progressed():
+        was_acknowledged = self._is_acknowledged
+        if self._has_progressed() or (was_acknowledged and not self._is_acknowledged):
             self._silent_since_s = now_s
             self._is_pinged = False
-        silence_s = now_s - self._silent_since_s
+        silence_s = now_s - self._silent_since_s - (ACKNOWLEDGED_S if self._is_acknowledged else 0.0)
         if silence_s >= SILENCE_S:
             self._counters.links_silent += 1
             self.abort()
@@ -152,13 +165,18 @@ class Link:
     def _has_progressed(self) -> bool:
         progress = tcp.read_progress(self._sock.tcp_socket)
         if progress is None:
+            self._is_acknowledged = False
             return False
         last, self._progress = self._progress, progress
+        self._is_acknowledged = not (progress.is_backlogged or self._is_cut())
         if last is None or self._is_deaf():
             return False
         if progress.bytes_received != last.bytes_received:
             return True
         return progress.is_backlogged and progress.bytes_acked != last.bytes_acked
+
+    def _is_cut(self) -> bool:
+        return self._faults is not None and self._faults.cuts(self.peer.address)
 
     def _is_deaf(self) -> bool:
         return self._faults is not None and self.peer.address in self._faults.dropping_from

@@ -32,8 +32,8 @@ PEERS_MAX = 4_096
 REFUSALS_REMEMBERED_MAX = 256
 FLUSH_TIMEOUT_S = 1.0
 _TICK_S = 0.1
-_CALM_TICK_S = 0.5
-"""While every link is answered and every peer has one: a node that is idle wakes up seldom."""
+CALM_TICK_S = 0.5
+"""While every link is answered, or acknowledged, and every peer has one: an idle node wakes up seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +185,8 @@ class Transport:
                 self._dial_if_due(peer, now_s)
             elif not peer.is_dialling:
                 del self._peers[peer.address]
-        is_calm = all(p.link is not None and not p.link.is_unanswered for p in self._peers.values())
-        self._plan_tick(now_s + (_CALM_TICK_S if is_calm else _TICK_S))
+        is_calm = all(p.link is not None and not p.link.is_in_doubt for p in self._peers.values())
+        self._plan_tick(now_s + (CALM_TICK_S if is_calm else _TICK_S))
 
     def _plan_tick(self, due_s: float) -> None:
         if self._tick_handle is not None:

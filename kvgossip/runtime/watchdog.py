@@ -16,8 +16,8 @@ from time import monotonic
 from kvgossip.node.effects import Event
 from kvgossip.runtime.histogram import Histogram
 
-BEAT_S = 0.1
-CHECK_S = 0.25
+BEAT_S = 0.25
+CHECK_S = 0.5
 STALL_S = 1.0
 STACK_LINES_MAX = 40
 

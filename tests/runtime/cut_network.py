@@ -8,6 +8,7 @@ import asyncio
 import subprocess
 
 from kvgossip.runtime import link as link_module
+from kvgossip.runtime import transport as transport_module
 from kvgossip.runtime.loop import run
 from tests.runtime.peers import Peer, until
 
@@ -51,6 +52,7 @@ async def a_slow_link_is_not_a_dead_one() -> None:
 async def main() -> None:
     link_module.SILENCE_S = 1.0
     link_module.PING_AFTER_S = 0.3
+    transport_module.CALM_TICK_S = 0.15
     await a_dropped_link_is_given_up_and_dialled_anew_after_the_heal()
     await a_slow_link_is_not_a_dead_one()
     print("ok")

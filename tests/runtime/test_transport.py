@@ -14,9 +14,10 @@ from aiohttp import ClientSession, WSMsgType
 from kvgossip.config import FRAME_BYTES_MAX
 from kvgossip.model.ids import Address
 from kvgossip.runtime import link as link_module
+from kvgossip.runtime import transport as transport_module
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.send_queue import BULK_BYTES_MAX
-from kvgossip.runtime.websocket import PEER_PATH
+from kvgossip.runtime.websocket import PEER_PATH, DialledSocket
 from tests.runtime.peers import Peer, until
 
 ROOT = Path(__file__).parents[2]
@@ -229,9 +230,23 @@ def test_a_silent_peer_is_given_up_and_reached_again_after_the_heal(monkeypatch:
     run(main())
 
 
-def test_an_unanswered_link_is_kept_alive_by_pings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("acknowledged_s", [0.0, 30.0])
+def test_an_unanswered_link_is_kept_alive_by_pings_and_needs_none_while_all_is_acknowledged(
+    monkeypatch: pytest.MonkeyPatch, acknowledged_s: float
+) -> None:
     monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
     monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+    monkeypatch.setattr(link_module, "ACKNOWLEDGED_S", acknowledged_s)
+    monkeypatch.setattr(transport_module, "CALM_TICK_S", 0.1)
+    pings = 0
+    ping = DialledSocket.ping
+
+    async def counted(sock: DialledSocket) -> None:
+        nonlocal pings
+        pings += 1
+        await ping(sock)
+
+    monkeypatch.setattr(DialledSocket, "ping", counted)
 
     async def main() -> None:
         async with Peer() as one, Peer() as two:
@@ -242,15 +257,19 @@ def test_an_unanswered_link_is_kept_alive_by_pings_alone(monkeypatch: pytest.Mon
             await until(lambda: loop.time() > end_s)
             assert one.transport.counters()["links_silent"] == 0
             assert one.transport.linked() == [two.address]
+            assert (pings > 0) == (acknowledged_s == 0)
 
     run(main())
 
 
+@pytest.mark.parametrize("frames", [1, 50])
 def test_a_frozen_peer_is_given_up_although_its_kernel_answers_and_is_reached_when_it_thaws(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, frames: int
 ) -> None:
+    """One frame fits its kernel and is acknowledged; of fifty most are not."""
     monkeypatch.setattr(link_module, "SILENCE_S", 0.6)
     monkeypatch.setattr(link_module, "PING_AFTER_S", 0.2)
+    monkeypatch.setattr(link_module, "ACKNOWLEDGED_S", 0.4)
 
     async def main() -> None:
         other = await asyncio.create_subprocess_exec(
@@ -263,7 +282,7 @@ def test_a_frozen_peer_is_given_up_although_its_kernel_answers_and_is_reached_wh
                 one.send(address)
                 await until(lambda: one.frames == [b"hello"])
                 other.send_signal(signal.SIGSTOP)
-                for _ in range(50):
+                for _ in range(frames):
                     one.send(address, b"x" * 100_000, is_bulk=True)
                 await until(lambda: not one.transport.linked(), timeout_s=3)
                 assert one.transport.counters()["links_silent"] == 1
