@@ -22,6 +22,7 @@ def test_a_stalled_loop_is_told_once_a_stall_with_its_stack_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watchdog_module, "STALL_S", 0.3)
+    monkeypatch.setattr(watchdog_module, "BEAT_S", 0.1)
     monkeypatch.setattr(watchdog_module, "CHECK_S", 0.05)
     events: list[Event] = []
     lag = Histogram(DURATION_BOUNDS_S)
