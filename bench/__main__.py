@@ -5,12 +5,14 @@ from importlib import import_module
 
 NAMES = (
     "batch",
+    "cluster",
     "crash",
     "docker",
     "exchange",
     "growth",
     "idle",
     "join",
+    "latency",
     "members",
     "memory",
     "merge",
@@ -18,6 +20,7 @@ NAMES = (
     "peers",
     "report",
     "spread",
+    "stall",
     "starts",
 )
 
