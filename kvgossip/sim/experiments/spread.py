@@ -16,7 +16,7 @@ from kvgossip.sim.experiments.sweep import Outcome, Task
 INTEREST = "loses interest after"
 SEEDS = 20
 SEEDS_OF_MANY = 3
-MANY = 20_000
+MANY = 100_000
 NEVER = "never"
 
 
