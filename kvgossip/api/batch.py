@@ -223,7 +223,7 @@ class _Batch:
         for line in run:
             writing[line.key] = writing.get(line.key, 0) + 1
 
-        def finish(result: Result) -> None:
+        def finish(result: Result | KvGossipError) -> None:
             self._end_writes(run, result.of_each if isinstance(result, Outcomes) else [result] * len(run))
 
         try:

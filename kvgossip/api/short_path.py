@@ -4,16 +4,18 @@ aiohttp spends some 50 µs on any request before a handler sees it, which is fiv
 it. A plain request (``api/plain_request.py``) needs none of that. It is answered here by the very functions
 that answer it on the long path, so the answers are equal byte for byte. What goes wrong is left to the long
 path, which meets it again and says so: a node that starts or stops, a row that cannot be read, a bug. The one
-thing that cannot be done again is a write that was begun, so its refusal is answered here.
+thing that cannot be done again is a write that was begun, so what becomes of it is answered here.
 """
 
 from collections.abc import Callable
 
 from kvgossip.api import kv
+from kvgossip.api.errors import problem_of
 from kvgossip.api.plain_request import PlainHeads, PlainRequest
 from kvgossip.api.problem import ProblemError
 from kvgossip.api.router import KV_PREFIX, end_request
 from kvgossip.api.written import answer_write
+from kvgossip.errors import KvGossipError
 from kvgossip.model.ids import Kind, make_key
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Result
@@ -56,11 +58,13 @@ class ShortPath:
         node = self._node
         key = make_key(Kind.KV, request.name)
 
-        def finish(result: Result) -> None:
+        def finish(result: Result | KvGossipError) -> None:
             try:
                 answer = answer_write(node.secret, key, result, is_put=True)
             except ProblemError as error:
                 answer = error.answer()
+            except KvGossipError as error:
+                answer = problem_of(error).answer()
             end_request(node, KV_PREFIX, "PUT", answer)
             tell(answer.encode(is_head=False))
 

@@ -6,6 +6,7 @@ are those of the write that is acknowledged or shown; of several siblings, of th
 
 from kvgossip.api.answer import Answer
 from kvgossip.api.problem import Problem, ProblemError
+from kvgossip.errors import KvGossipError
 from kvgossip.model.context import encode_context
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.ids import Key
@@ -45,10 +46,15 @@ def refusal_of(secret: ClusterSecret, key: Key, refused: Refused) -> ProblemErro
     return ProblemError(_REFUSALS[refused.reason], refused.detail, headers=headers)
 
 
-def answer_write(secret: ClusterSecret, key: Key, result: Result, *, is_put: bool) -> Answer:
-    """201 if a PUT made the key's value, 204 otherwise. Raises ``ProblemError`` if it was refused."""
+def answer_write(secret: ClusterSecret, key: Key, result: Result | KvGossipError, *, is_put: bool) -> Answer:
+    """201 if a PUT made the key's value, 204 otherwise.
+
+    Raises ``ProblemError`` if it was refused, or the error that it ended with.
+    """
     if isinstance(result, Refused):
         raise refusal_of(secret, key, result)
+    if isinstance(result, KvGossipError):
+        raise result
     assert isinstance(result, Written)  # a write is never answered by a convergence check
     status = 201 if is_put and result.created else 204
     if result.context is None:

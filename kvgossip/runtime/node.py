@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from os import urandom
 from random import SystemRandom
 
-from kvgossip.errors import EncodingError
+from kvgossip.errors import EncodingError, KvGossipError
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Address, Key, ReplicaId, StartNumber
 from kvgossip.model.secret import ClusterSecret
@@ -112,10 +112,7 @@ class Node:
         context: VersionVector | None = None,
         condition: Condition = NO_CONDITION,
     ) -> None:
-        """``put`` for who has no task to wait in: ``tell`` is called once with the result, now or later.
-
-        Raises ``CorruptRowError``; then it is not called.
-        """
+        """``put`` for who has no task to wait in: ``tell`` is called once, now or later."""
         if self._is_stopping:
             tell(_STOPPING)
         else:
@@ -367,8 +364,12 @@ async def _told(begin: Callable[[Tell], None]) -> Result:
     """What ``begin`` tells, awaited."""
     future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-    def tell(result: Result) -> None:
-        if not future.done():  # nobody may be waiting any more
+    def tell(result: Result | KvGossipError) -> None:
+        if future.done():
+            return  # nobody is waiting any more
+        if isinstance(result, KvGossipError):
+            future.set_exception(result)
+        else:
             future.set_result(result)
 
     begin(tell)
