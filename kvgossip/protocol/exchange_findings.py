@@ -6,7 +6,7 @@ their own way by now. An answer that no node of ours gives raises ``RemoteError`
 
 from kvgossip.config import Tuning
 from kvgossip.errors import RemoteError
-from kvgossip.protocol.exchange_agenda import Agenda
+from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, Agenda
 from kvgossip.protocol.range_view import Beside, RangeView
 from kvgossip.protocol.ranges import (
     WHOLE,
@@ -43,6 +43,8 @@ class Findings:
             self._descend(WHOLE, opened.fingerprints)
 
     def take_compared(self, answer: Compared) -> None:
+        if len(answer.children) + len(answer.rows) > COMPARED_RANGES_MAX:
+            raise RemoteError(f"more than {COMPARED_RANGES_MAX} ranges described in one answer")
         for described in answer.children:
             r = checked_range(described.prefix, described.bits)
             if self._view.row_count(r) == 0:

@@ -265,7 +265,11 @@ class RocksStore:
         if found is None and self.scan(Key(b""), None, rows_max=1, bytes_max=1):
             raise StoreError(f"{path} holds another program's database")
         if found not in (None, STORE_FORMAT):
-            raise StoreError(f"{path} is of format {found!r}, and this version reads {STORE_FORMAT!r} only")
+            raise StoreError(
+                f"{path} is of disk format {found.decode(errors='replace')} and this version reads "
+                f"{STORE_FORMAT.decode()} only: run the version that wrote it, or start with an empty "
+                "directory, which gets everything from the other nodes"
+            )
         records = rocks_reads.scan_meta(self._view(), TREE_PREFIX)
         leaves = {int.from_bytes(number, "big"): data for number, data in records}
         tree = MerkleTree.load(self._digest_seed, self._read_digests, leaves)

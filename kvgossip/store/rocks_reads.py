@@ -157,8 +157,10 @@ def scan_hashes(view: View, first: int, last: int, *, rows_max: int, after: Key 
 
 
 def scan_ranges(view: View, bounds: Sequence[tuple[int, int]], *, rows_max: int) -> list[list[HashRow]]:
-    """All with one iterator."""
+    """All with one iterator. Of no ranges nothing is asked: a pinned one may still be at a corrupt row."""
     found: list[list[HashRow]] = []
+    if not bounds:
+        return found
 
     def take(rows: RdictIter) -> None:
         for first, last in bounds:

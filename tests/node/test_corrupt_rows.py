@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 
 from kvgossip.errors import CorruptRowError
-from kvgossip.model.ids import Key
+from kvgossip.model.dot import Dot
+from kvgossip.model.encoding import encode_entry
+from kvgossip.model.ids import Key, ReplicaId
+from kvgossip.model.kv import KvEntry
+from kvgossip.model.stamp import Stamp
+from kvgossip.model.value import Value
 from kvgossip.node.effects import Written
 from kvgossip.store.base import Batch
 from kvgossip.store.memory import MemoryStore
@@ -53,6 +58,27 @@ def test_a_hot_row_that_cannot_be_read_is_told_and_the_timers_go_on() -> None:
     run([hand, peer], 20_000)
     assert hand.replica.status().counters["exchanges_completed"] > before
     assert peer.bodies(kv("bad")) == [b"1"]
+
+
+def test_a_later_version_replaces_a_row_that_cannot_be_read_and_an_earlier_one_does_not() -> None:
+    store = RottenStore()
+    hand, peer = Hand("n1", store=store), Hand("n2")
+    earlier = m.Carried(kv("bad"), encode_entry(KvEntry(Dot(ReplicaId(9), 1), Stamp(1), Value(b"old"))))
+    peer.advance(5)
+    hand.write(kv("bad"), b"1")
+    store.rotten = {kv("bad")}
+    hand.meet(peer)
+    hand.receive(peer, m.RumorPush(1, (earlier,), ()))
+    hand.commit()
+    peer.write(kv("bad"), b"2")
+    later = m.Carried(kv("bad"), peer.store.get(kv("bad")) or b"")
+    hand.receive(peer, m.RumorPush(2, (later,), ()))
+    hand.commit()
+    store.rotten.clear()
+    assert hand.bodies(kv("bad")) == [b"2"]
+    assert told_corrupt(hand) == []
+    store.check_invariants()
+    hand.replica.check_invariants()
 
 
 def test_a_row_that_cannot_be_given_breaks_the_exchange_and_clients_are_answered_all_the_same() -> None:

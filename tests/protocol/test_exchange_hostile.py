@@ -13,11 +13,12 @@ from kvgossip.model.encoding import encode_clock
 from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.protocol.exchange import Exchange, Phase
 from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX
-from kvgossip.protocol.exchange_answers import SESSION_IDLE_MS
+from kvgossip.protocol.exchange_answers import DESCRIBED_MAX, SESSION_IDLE_MS
 from kvgossip.wire import messages as m
 from tests.protocol.stores import Side, Wire, exchange_once, kv, with_tuning
 
 GARBAGE = b"\xff\xff"
+MANY = DESCRIBED_MAX + 1
 
 
 def pair(count: int = 300) -> tuple[Side, Side]:
@@ -92,6 +93,8 @@ WRONG: list[tuple[type, Callable[[m.ExchangeRequest], m.ExchangeAnswer], str]] =
     (m.Compare, lambda r: compared(r, rows=(m.RangeRows(0, 12, b"\xff" * 17),)), "outside"),
     (m.Compare, lambda r: compared(r, rows=(m.RangeRows(0, 8, bytes(16)),)), "no list of rows"),
     (m.Compare, lambda r: compared(r, undescribed=bytes(8) + b"\x05"), "no range"),
+    (m.Compare, lambda r: compared(r, rows=(m.RangeRows(0, 8, b""),) * MANY), "ranges described"),
+    (m.Compare, lambda r: compared(r, children=(m.RangeChildren(0, 8, bytes(64)),) * MANY), "described"),
     (m.ClockShare, lambda r: m.ClockShared(9, r.sequence, 1, GARBAGE, 0), "clock"),
     (m.ClockShare, lambda r: m.Given(9, r.sequence, 0), "no answer to ClockShare"),
     (m.ClockShare, lambda r: m.ClockShared(9, r.sequence, 1 << 31, b"", 0), "parts"),

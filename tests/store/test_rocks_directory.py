@@ -11,6 +11,7 @@ from rocksdict import Options, Rdict
 from kvgossip.errors import CommitRefusedError, StoreError
 from kvgossip.store.base import HASH_MAX, Batch
 from kvgossip.store.rocks import RocksStore
+from kvgossip.store.rocks_records import FORMAT_NAME, Family
 from tests.store.rows import SEED, change, commit, key, put
 
 
@@ -94,6 +95,14 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path, family: str 
         foreign.create_column_family(family, Options(raw_mode=True)).close()
     foreign.close()
     assert "another program" in refusal(tmp_path)
+
+
+def test_a_directory_of_another_format_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, SEED)
+    put(store, a=b"1")
+    store._database._families[Family.META][FORMAT_NAME] = b"1"
+    store.close()
+    assert "disk format 1 and this version reads 2 only: run the version that wrote it" in refusal(tmp_path)
 
 
 def test_garbage_instead_of_a_database_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from kvgossip.errors import CorruptRowError, DamagedError, StoreError
 from kvgossip.model.digest import entry_digest, key_hash
 from kvgossip.model.ids import Key
-from kvgossip.store.base import Batch, Change
+from kvgossip.store.base import HASH_MAX, Batch, Change
 from kvgossip.store.rocks import RocksStore
 from kvgossip.store.rocks_records import Family
 from kvgossip.store.rocks_repair import repair_directory
@@ -93,6 +93,30 @@ def test_damage_in_what_is_computed_from_the_rows_costs_none(tmp_path: Path) -> 
     store = RocksStore(tmp_path, SEED)
     assert not unreadable(store)
     store.check_invariants()
+    store.close()
+
+
+def test_a_mark_that_cannot_be_read_is_named_and_nothing_is_asked_of_no_ranges(tmp_path: Path) -> None:
+    fill(tmp_path)
+    flip_bit(tmp_path, Family.HASHES, 0.4)
+    store = RocksStore(tmp_path, SEED)
+    place = key_hash(SEED, KEYS[0]), KEYS[0]
+    batch = Batch([Change(KEYS[0], place[0], 1, b"later", entry_digest(SEED, KEYS[0], data_of(KEYS[0])))])
+    store.prepare(batch)
+    store.write(batch)  # from here on the reads share one iterator
+    unread = []
+    for key in KEYS:
+        with suppress(CorruptRowError):
+            store.get_marks([(key_hash(SEED, key), key)])
+            continue
+        unread.append(key)
+        with pytest.raises(CorruptRowError, match=key.decode("latin-1")[1:]):
+            store.get_marks([(key_hash(SEED, key), key)])
+    assert 0 < len(unread) < len(KEYS)
+    with pytest.raises(CorruptRowError, match="checksum"):
+        store.scan_ranges([(0, HASH_MAX)], rows_max=len(KEYS))
+    assert store.scan_ranges([], rows_max=1) == []
+    store.publish(batch)
     store.close()
 
 
