@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.environment import Figures, percentile, write_points, write_result
 from bench.http_load import Connection, at_rate, connections
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
-from kvgossip.config import Tuning
+from kvgossip.config import RumorTargets, Tuning
 
 POLLED_EVERY = 100
 KEPT_S = 2.0
@@ -40,15 +40,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rumor-k", type=int, default=Tuning().rumor_k)
+    parser.add_argument("--targets", type=RumorTargets, default=Tuning().rumor_targets)
     parser.add_argument("--sweep", choices=SWEEPS, help="vary one, the others as given")
     options = parser.parse_args(arguments)
-    base = Setting(options.nodes, options.rate, options.value_bytes)
+    base = Setting(options.nodes, options.rate, options.value_bytes, options.rumor_k, options.targets)
     if options.sweep is None:
         parameters, runs = _run(base, options.seconds, options.runs)
-        name = f"spread-{base.nodes}-nodes-{base.rate_hz:g}-hz-{base.value_bytes}-bytes"
-        write_result(name, parameters, runs, _targets(base))
+        write_result(base.name, parameters, runs, _targets(base))
         return
-    settings = [replace(base, **{options.sweep: value}) for value in SWEEPS[options.sweep]]
+    settings = [replace(base, **{options.sweep: value}) for value in SWEEPS[options.sweep]]  # type: ignore[arg-type]
     points = [_run(setting, options.seconds, options.runs) for setting in settings]
     write_points(f"spread-by-{options.sweep.replace('_', '-')}", points)
 
@@ -58,12 +59,22 @@ class Setting:
     nodes: int
     rate_hz: float
     value_bytes: int
+    rumor_k: int
+    rumor_targets: RumorTargets
+
+    @property
+    def name(self) -> str:
+        """Tells what is not as it comes."""
+        tuned = f"-k-{self.rumor_k}" if self.rumor_k != Tuning().rumor_k else ""
+        tuned += f"-{self.rumor_targets.value}" if self.rumor_targets is not Tuning().rumor_targets else ""
+        return f"spread-{self.nodes}-nodes-{self.rate_hz:g}-hz-{self.value_bytes}-bytes{tuned}"
 
 
 def _run(setting: Setting, seconds: float, runs: int) -> tuple[dict[str, object], list[Figures]]:
-    return {**asdict(setting), "seconds": seconds}, [
-        asyncio.run(measure(setting, seconds)) for _ in range(runs)
-    ]
+    os.environ["KVGOSSIP_TUNING_RUMOR_K"] = str(setting.rumor_k)
+    os.environ["KVGOSSIP_TUNING_RUMOR_TARGETS"] = setting.rumor_targets.value
+    parameters = {**asdict(setting), "rumor_targets": setting.rumor_targets.value, "seconds": seconds}
+    return parameters, [asyncio.run(measure(setting, seconds)) for _ in range(runs)]
 
 
 def _targets(setting: Setting) -> Figures:
