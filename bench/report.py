@@ -26,6 +26,7 @@ _UNITS = {
     "_ms": " ms",
     "_s": " s",
     "_hz": "/s",
+    "_per_s": "/s",
     "_mib": " MiB",
     "_mb": " MB",
     "_bytes": " bytes",
