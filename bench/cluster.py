@@ -5,6 +5,8 @@ differs: etcd has it on two disks of three, in one order; kvgossip on the disk o
 on the others a moment later. So after each turn the bench waits until every write is on every node, and says
 how long that took: kvgossip's nodes must have equal roots, etcd's members the same last index. Keys that were
 written last at each node are then read at all of them.
+
+Not to be run at real-time priority: etcd's threads spin for a moment before they sleep, and so starve it.
 """
 
 import argparse

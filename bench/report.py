@@ -23,6 +23,7 @@ PLOTS = ROOT / "docs" / "plots"
 
 _BLOCK = re.compile(r"(<!-- bench ([\w-]+)(?:: ([\w, .]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 _UNITS = {
+    "_us": " µs",
     "_ms": " ms",
     "_s": " s",
     "_hz": "/s",

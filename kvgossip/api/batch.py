@@ -48,7 +48,7 @@ BYTES_IN_FLIGHT_MAX = 4 << 20
 RUN_LINES_MAX = 64
 """Then other work has its turn: it takes about a millisecond."""
 ROWS_READ_MAX = 32
-"""More at once gain nothing, and may be 32 MiB that nobody has room for."""
+"""More at once gain nothing, and 32 values may be 32 MiB that nobody has room for."""
 
 _log = logging.getLogger("kvgossip.api")
 

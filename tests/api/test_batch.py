@@ -301,6 +301,9 @@ def test_a_client_that_reads_nothing_is_not_read_from(monkeypatch: pytest.Monkey
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             raw.sendall(HEAD + b"\r\n" + chunk(b'{"op":"get","key":"big"}\n' * 500))
+            deadline_s = time.monotonic() + 10
+            while not begun:
+                assert time.monotonic() < deadline_s
             settled_s, seen = time.monotonic(), -1
             while time.monotonic() < settled_s + 0.3:
                 if begun != seen:
