@@ -246,7 +246,7 @@ class Cluster:
         told = read_frame(self.ledger, send.data)
         self.trace.note(self.scheduler.now_us, node.name, f"send {told.name} to {send.to}", send.data)
         for checker in self.checkers:
-            checker.on_sent(node.name, told)
+            checker.on_sent(node.name, told, self._by_address[send.to].name)
         if not self.network.send(node.address, send.to, send.data):
             self._connections.time_out(node, self._by_address[send.to])
 

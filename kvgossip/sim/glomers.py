@@ -137,7 +137,7 @@ class _Observer(Checker):
         self.messages: Counter[str] = Counter()
         self.broadcasts: dict[Key, _Broadcast] = {}
 
-    def on_sent(self, node: str, told: Told) -> None:
+    def on_sent(self, node: str, told: Told, to: str) -> None:
         self.messages[told.name] += 1
 
     def on_read(self, node: str, key: Key, entry: Entry | None) -> None:

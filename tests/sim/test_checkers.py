@@ -310,8 +310,10 @@ def test_a_frame_may_show_what_is_or_was_on_the_disk_and_nothing_else() -> None:
     story.disk(1, {KV: kv(A2, 20, b"b")}, A2)
     on_disk = story.ledger.disks["n1"]
     for entry in (kv(A1, 10, b"a"), kv(A2, 20, b"b")):
-        story.checker.on_sent("n1", Told("RumorPush", entries=((KV, entry),)))
-    story.checker.on_sent("n1", Told("ClockShare", clocks=(clock(A1),), roots=(on_disk.root, 0), dots=(A2,)))
+        story.checker.on_sent("n1", Told("RumorPush", entries=((KV, entry),)), "n2")
+    story.checker.on_sent(
+        "n1", Told("ClockShare", clocks=(clock(A1),), roots=(on_disk.root, 0), dots=(A2,)), "n2"
+    )
     for told in (
         Told("RumorPush", entries=((KV, kv(A3, 30, b"c")),)),
         Told("RumorPush", entries=((MV, mv([A3], (A3, b"c"))),)),
@@ -322,7 +324,7 @@ def test_a_frame_may_show_what_is_or_was_on_the_disk_and_nothing_else() -> None:
         Told("Hello", heard_of=(B1,)),
     ):
         with broken("DurableBeforeSeen"):
-            story.checker.on_sent("n1", told)
+            story.checker.on_sent("n1", told, "n2")
 
 
 def test_a_read_that_shows_a_staged_write_is_early() -> None:

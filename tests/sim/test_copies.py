@@ -8,6 +8,7 @@ from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
 from kvgossip.sim.checkers.durable_before_seen import DurableBeforeSeen
 from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
 from kvgossip.sim.checkers.siblings_kept import SiblingsKept
+from kvgossip.sim.frames import Told
 from kvgossip.sim.history import Outcome
 from tests.sim.story import KV, MV, Story, dot, kv, mv
 from tests.sim.test_checkers import broken
@@ -144,3 +145,21 @@ def test_a_restored_disk_whose_later_dots_others_hold_does_not_keep_its_id() -> 
     story.checker.on_replaced("n1")
     with broken("CopiesFindOut"):
         story.settle(1, 2)
+
+
+def test_one_that_gave_data_first_to_who_had_not_heard_of_later_dots_may_keep_its_id() -> None:
+    """Seed 108: from then on its own dots are among those that others have heard of."""
+    for to, is_lawful in (("n3", True), ("n2", False)):
+        story = Story(CopiesFindOut)
+        backup = story.ledger.copy_disk("n1")
+        story.disk(1, {KV: kv(A1, 10, b"a")}, A1)
+        story.disk(2, {KV: kv(A1, 10, b"a")}, A1)
+        story.ledger.replace("n1", backup)
+        story.checker.on_replaced("n1")
+        story.checker.on_sent("n1", Told("Hello", dots=(A1,)), "n3")
+        story.checker.on_sent("n1", Told("ExchangeOpen", roots=(0,)), to)
+        if is_lawful:
+            story.settle(1, 2)
+        else:
+            with broken("CopiesFindOut"):
+                story.settle(1, 2)

@@ -65,8 +65,8 @@ class Checker:
     def on_durable(self, durable: Durable) -> None:
         """A batch became durable; the ledger shows it already."""
 
-    def on_sent(self, node: str, told: Told) -> None:
-        """A node lets a frame go."""
+    def on_sent(self, node: str, told: Told, to: str) -> None:
+        """A node lets a frame go to another node."""
 
     def on_read(self, node: str, key: Key, entry: Entry | None) -> None:
         """A node showed an entry to a client."""

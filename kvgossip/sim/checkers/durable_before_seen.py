@@ -36,7 +36,7 @@ class DurableBeforeSeen(Checker):
         if entry is not None:
             self._check_shown(node, key, entry, "a read")
 
-    def on_sent(self, node: str, told: Told) -> None:
+    def on_sent(self, node: str, told: Told, to: str) -> None:
         disk = self._ledger.disks[node]
         for key, entry in told.entries:
             self._check_shown(node, key, entry, told.name)
