@@ -15,6 +15,11 @@ from kvgossip.model.ids import Address, Generation, ReplicaId, StartNumber
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.wire.messages import NO_START, Hello, Known
 
+REPLICAS_MAX = 4_096
+"""Of so many replicas, the last heard of, it is known which start was there before."""
+TWINS_TOLD_MAX = 4
+"""A replica lives at one address, and at two or three while a copy has not found out."""
+
 Greatest = Callable[[ReplicaId], int]
 """The greatest counter of a replica that this node has seen."""
 
@@ -103,10 +108,13 @@ class Acquaintances:
 
     def _tell_twins(self, sender: Address, known: Known, me: Known) -> None:
         """Whoever was known by the same replica id elsewhere hears of this start."""
-        for address, other in self._at.items():
-            is_same = other.known is not None and other.known.replica == known.replica
-            if is_same and address != sender:
-                self.greet(address, me)
+        twins = [
+            address
+            for address, other in self._at.items()
+            if other.known is not None and other.known.replica == known.replica and address != sender
+        ]
+        for address in twins[:TWINS_TOLD_MAX]:
+            self.greet(address, me)
 
     def _told(self, known: Known) -> Known:
         """What was known of a replica before its present start was first heard of.
@@ -122,6 +130,9 @@ class Acquaintances:
         counter = max(before.counter, self._greatest(known.replica))
         self._before[known.replica] = replace(before, counter=counter)
         self._latest[known.replica] = known
+        if len(self._latest) > REPLICAS_MAX:
+            oldest = next(iter(self._latest))
+            del self._latest[oldest], self._before[oldest]
         return self._before[known.replica]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kvgossip.model.ids import Address, Generation, ReplicaId, StartNumber
-from kvgossip.protocol.acquaintance import Acquaintances, shows_copy
+from kvgossip.protocol.acquaintance import REPLICAS_MAX, TWINS_TOLD_MAX, Acquaintances, shows_copy
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.wire.messages import NO_START, Hello, Known
 
@@ -212,3 +212,14 @@ def test_who_was_known_by_the_same_id_elsewhere_hears_of_its_twin() -> None:
     assert to == "one:1"
     assert hello.you is not None
     assert hello.you.start_number != 5
+
+
+def test_who_invents_replicas_and_twins_without_end_takes_bounded_memory_and_is_answered_in_bounds() -> None:
+    peer = Hand("p", known(9))
+    for number in range(REPLICAS_MAX + 100):
+        peer.receive(Address("liar:1"), Hello(known(1_000 + number), None, False, NO_START))
+    assert len(peer.sent()) == REPLICAS_MAX + 100
+    assert len(peer.acquaintances._latest) == len(peer.acquaintances._before) == REPLICAS_MAX
+    for number in range(50):
+        peer.receive(Address(f"liar{number}:1"), Hello(known(7, start=number + 1), None, False, NO_START))
+    assert len(peer.sent()) <= 50 * (1 + TWINS_TOLD_MAX)
