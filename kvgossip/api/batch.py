@@ -184,7 +184,9 @@ class _Batch:
         while start < len(run):
             await self._until_may_read(run[start].key)
             lines = run[start : start + self._rows_read]
-            start += self._read(list(takewhile(lambda line: line.key not in self._writing, lines)))
+            if self._writing:
+                lines = list(takewhile(lambda line: line.key not in self._writing, lines))
+            start += self._read(lines)
 
     async def _until_may_read(self, key: Key) -> None:
         while True:
