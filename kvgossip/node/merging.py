@@ -133,6 +133,10 @@ class Merging:
             if dot.replica == staging.replica and self._is_of_twin(dot, key, theirs):
                 self.found_copy = True
                 raise EncodingError("the entry has a dot of this replica that it did not issue")
+        if isinstance(theirs, MvEntry) and theirs.vector.counter(staging.replica) > staging.own_counter:
+            # A write of ours with a dot below that would pass for superseded, unseen, wherever it came.
+            self.found_copy = True
+            raise EncodingError("the entry has seen a dot of this replica that it did not issue")
         news, is_lagging = self._merge_data(key, mark, theirs, data)
         staging.observe_stamp(theirs.stamp, now)
         staging.stage_dots(dots)

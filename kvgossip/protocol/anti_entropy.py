@@ -2,10 +2,15 @@
 
 Periodically with a random live peer, jittered; and at once with peers that are *wanted*: at a start, a join,
 a heal, when a rumor was dropped, and once more after an exchange that ended with different roots (writes
-arrived meanwhile: they cost a repeat at most). One that was put off or broke is tried again soon.
+arrived meanwhile: they cost a repeat at most). One that was put off is tried again soon.
+
+One that broke is tried again later and later, when nothing else is wanted, and is not chosen while there are
+others: a member may be alive, as its neighbours say, and yet out of this node's reach, and who waits for such
+members in turn does not come to those that would answer.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from kvgossip.config import Tuning
@@ -18,12 +23,21 @@ PUT_OFF_MS = 100
 """A peer that was busy is tried again after this, and up to twice as long."""
 BROKEN_MS = 500
 BROKEN_DOUBLINGS_MAX = 4
-"""One that broke is tried again after half a second, doubled while they break in a row."""
+"""One that broke is tried again after half a second, doubled while those with its peer break in a row."""
 
 Begin = Callable[[Address, int], Exchange]
 """Open an exchange with a peer, at a time."""
 IsReceiving = Callable[[int], bool]
 """True while an exchange that a peer asked for brings entries: our own waits for its end."""
+
+
+@dataclass(slots=True)
+class _Broken:
+    """A peer with which the last exchange broke."""
+
+    in_a_row: int
+    again_ms: int | None
+    """When to try again; None: now, once nothing else is wanted."""
 
 
 class AntiEntropy:
@@ -44,6 +58,7 @@ class AntiEntropy:
         """In order of wish; the value says that it is a repeat, which is not repeated."""
         self._put_off: dict[Address, int] = {}
         """When to try again peers of which either side was busy."""
+        self._broken: dict[Address, _Broken] = {}
         self._is_repeat = False
         self._next_at_ms = self._jittered(now_ms)
         self.is_paused = False
@@ -52,7 +67,6 @@ class AntiEntropy:
         self.completed_count = 0
         self.broken_count = 0
         self.put_off_count = 0
-        self._broken_in_a_row = 0
 
     def set_targets(self, targets: Sequence[Address], far: Collection[Address] = ()) -> None:
         """The live peers, by now; ``far``: those of them in other zones.
@@ -67,8 +81,9 @@ class AntiEntropy:
         present = set(targets)
         for address in [a for a in self._wanted if a not in present]:
             del self._wanted[address]
-        for address in [a for a in self._put_off if a not in present]:
-            del self._put_off[address]
+        for waiting in (self._put_off, self._broken):
+            for address in [a for a in waiting if a not in present]:
+                del waiting[address]
 
     def want(self, peer: Address, now_ms: int) -> None:
         """Exchange with ``peer`` as soon as the one under way is over."""
@@ -77,18 +92,18 @@ class AntiEntropy:
 
     def want_soon(self, peer: Address, now_ms: int) -> None:
         """The same, unless ``peer`` has settled it by then: of two nodes that meet, one opens at once."""
-        self._put_off.setdefault(peer, now_ms + PUT_OFF_MS + self._rng.randrange(PUT_OFF_MS + 1))
+        self._put_off.setdefault(peer, self._soon(now_ms, PUT_OFF_MS))
 
     def handle_settled(self, peer: Address) -> None:
         """An exchange that ``peer`` asked for found, or made, both sides equal."""
         self._wanted.pop(peer, None)
         self._put_off.pop(peer, None)
+        self._broken.pop(peer, None)
 
     def want_any(self, now_ms: int) -> None:
         """Exchange with some live peer as soon as the one under way is over."""
         if self._targets and not self._wanted:
-            share = self._tuning.cross_zone_share
-            for peer in choose_by_zone(self._rng, self._near, self._far, count=1, far_share=share):
+            for peer in self._choose(lambda peer: peer not in self._broken) or self._choose():
                 self.want(peer, now_ms)
 
     def handle_rumors_dropped(self, now_ms: int) -> None:
@@ -113,6 +128,9 @@ class AntiEntropy:
         for peer in [peer for peer, at_ms in self._put_off.items() if at_ms <= now_ms]:
             del self._put_off[peer]
             self._wanted.setdefault(peer, False)
+        for broken in self._broken.values():
+            if broken.again_ms is not None and broken.again_ms <= now_ms:
+                broken.again_ms = None
         self._proceed(now_ms)
 
     def next_deadline_ms(self) -> int | None:
@@ -120,6 +138,7 @@ class AntiEntropy:
         again = [] if deadline is None else [deadline]
         if self._look_again_ms is not None:
             again.append(self._look_again_ms)
+        again += [broken.again_ms for broken in self._broken.values() if broken.again_ms is not None]
         return min([self._next_at_ms, *again, *self._put_off.values()])
 
     def _proceed(self, now_ms: int) -> None:
@@ -130,30 +149,48 @@ class AntiEntropy:
             self.current = None
             self._count(ended, now_ms)
         self._look_again_ms = None
-        while self._wanted and self.current is None and not self.is_paused:
+        while self.current is None and not self.is_paused:
+            peer = self._next_peer()
+            if peer is None:
+                return
             if self._is_receiving(now_ms):
                 self._look_again_ms = now_ms + PUT_OFF_MS
                 return
-            peer = next(iter(self._wanted))
-            self._is_repeat = self._wanted.pop(peer)
+            self._is_repeat = self._wanted.pop(peer, False)
             self.current = self._begin(peer, now_ms)
 
+    def _next_peer(self) -> Address | None:
+        """Who is wanted; else one to try again."""
+        due = (peer for peer, broken in self._broken.items() if broken.again_ms is None)
+        return next(iter(self._wanted), None) or next(due, None)
+
     def _count(self, ended: Exchange, now_ms: int) -> None:
-        delay_ms = 0
+        peer = ended.peer
+        broken = self._broken.pop(peer, None)
         match ended.phase:
             case Phase.COMPLETE:
                 self.completed_count += 1
-                if ended.roots_differ_at_end and not self._is_repeat and ended.peer in self._targets:
-                    self._wanted.setdefault(ended.peer, True)
+                if ended.roots_differ_at_end and not self._is_repeat and peer in self._targets:
+                    self._wanted.setdefault(peer, True)
             case Phase.PUT_OFF:
                 self.put_off_count += 1
-                delay_ms = PUT_OFF_MS
+                if peer in self._targets:
+                    self._put_off[peer] = self._soon(now_ms, PUT_OFF_MS)
             case _:
                 self.broken_count += 1
-                delay_ms = BROKEN_MS << min(self._broken_in_a_row, BROKEN_DOUBLINGS_MAX)
-        if delay_ms and ended.peer in self._targets:
-            self._put_off[ended.peer] = now_ms + delay_ms + self._rng.randrange(delay_ms + 1)
-        self._broken_in_a_row = self._broken_in_a_row + 1 if ended.phase is Phase.BROKEN else 0
+                if peer in self._targets:
+                    before = 0 if broken is None else broken.in_a_row
+                    delay_ms = BROKEN_MS << min(before, BROKEN_DOUBLINGS_MAX)
+                    self._broken[peer] = _Broken(before + 1, self._soon(now_ms, delay_ms))
+
+    def _choose(self, is_open: Callable[[Address], bool] = lambda _: True) -> list[Address]:
+        """One of the live peers that are open, or none."""
+        share = self._tuning.cross_zone_share
+        return choose_by_zone(self._rng, self._near, self._far, count=1, far_share=share, is_open=is_open)
+
+    def _soon(self, now_ms: int, delay_ms: int) -> int:
+        """After ``delay_ms`` to twice as long, so that two do not meet again and again."""
+        return now_ms + delay_ms + self._rng.randrange(delay_ms + 1)
 
     def _jittered(self, now_ms: int) -> int:
         interval = self._tuning.exchange_interval_ms

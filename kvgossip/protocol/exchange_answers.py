@@ -41,7 +41,7 @@ from kvgossip.wire.messages import (
 
 SESSION_IDLE_MS = 30_000
 ACTIVE_MS = 3_000
-"""A session that asked nothing for this long no longer keeps others away."""
+"""A session that asked nothing for this long no longer keeps others away, and gives way if room is short."""
 DESCRIBED_MAX = 128
 OFFERS_MAX = 4
 
@@ -137,7 +137,7 @@ class ExchangeAnswers:
             may_bring = not is_equal and message.row_count > 0
             self._end_bringing_of(sender)
             is_busy = may_bring and (not may_receive or self.is_receiving(now_ms))
-            if is_busy or len(self._sessions) >= self._tuning.exchange_sessions_max:
+            if is_busy or not self._has_room(now_ms):
                 self._outbox.send(sender, ExchangeOver(message.session, is_busy))
                 return
             self._sessions[(sender, message.session)] = _Session(
@@ -205,6 +205,16 @@ class ExchangeAnswers:
 
     def check_invariants(self) -> None:
         assert len(self._sessions) <= self._tuning.exchange_sessions_max
+
+    def _has_room(self, now_ms: int) -> bool:
+        """True if there is room for one more, made by ending the one that has asked nothing for longest."""
+        if len(self._sessions) < self._tuning.exchange_sessions_max:
+            return True
+        name = min(self._sessions, key=lambda name: self._sessions[name].active_ms)
+        if now_ms < self._sessions[name].active_ms + ACTIVE_MS:
+            return False
+        del self._sessions[name]
+        return True
 
     def _end_bringing_of(self, sender: Address) -> None:
         """A peer asks for one exchange at a time, so its earlier ones are over, told or not."""

@@ -43,6 +43,8 @@ class Operation:
     invoked_us: int
     condition: Condition | None = None
     """What the client demanded of the version that it replaces."""
+    version_before: str | None = None
+    """What the disk held at the moment of the call."""
     outcome: Outcome = Outcome.PENDING
     answered_us: int | None = None
     written: Written | None = None

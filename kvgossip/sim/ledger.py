@@ -248,11 +248,12 @@ class Ledger:
         self._names[write.line, write.key, write.stamp, write.value].append(write.dot)
 
     def _note_clock(self, node: str, disk: DiskView, old_clock: NodeClock) -> None:
-        replica = disk.replica
-        if replica is not None:
-            counter = disk.clock.greatest(replica)
-            self._issued[replica] = max(counter, self._issued.get(replica, 0))
-            self._issued_by_line[replica][disk.line] = counter
+        for replica in (disk.replica, disk.renounced):  # what was staged under an id that is given up since
+            if replica is not None and replica not in disk.given_up:
+                counter = disk.clock.greatest(replica)
+                self._issued[replica] = max(counter, self._issued.get(replica, 0))
+                by_line = self._issued_by_line[replica]
+                by_line[disk.line] = max(counter, by_line.get(disk.line, 0))
         if disk.clock.includes(old_clock):
             return
         for dot in dots_covered(disk.clock, old_clock):

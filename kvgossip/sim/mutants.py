@@ -11,8 +11,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "acknowledged-before-commit",
         "node/replica.py",
-        "        self._staging.answer(ticket, result)\n",
-        "        self._journal.add(Done(ticket, result))\n",
+        "        self._staging.answer(ticket, Outcomes(tuple(outcomes)))\n",
+        "        self._journal.add(Done(ticket, Outcomes(tuple(outcomes))))\n",
         "DurableBeforeSeen",
     ),
     Mutant(

@@ -7,8 +7,8 @@ from kvgossip.model.dot import VersionVector
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Condition, Done, Left, Now, Refused, Ticket, Written
-from kvgossip.node.local_writes import NO_CONDITION
+from kvgossip.node.effects import Condition, Done, Left, Now, Outcomes, Refused, Ticket, Written
+from kvgossip.node.local_writes import NO_CONDITION, Write, format_etag
 from kvgossip.node.replica import Replica
 from kvgossip.node.status import Checked
 from kvgossip.sim.checkers.base import Checker
@@ -72,6 +72,8 @@ class Requests:
             now_us=now_us,
             condition=condition,
         )
+        held = self._ledger.disks[node.name].row_digests.get(key)
+        operation.version_before = None if held is None else format_etag(held)
         operation.is_excused = now_us < node.excused_until_us or not node.is_started
         operation.is_alone = self._is_alone(node)
         self._note(node, f"invoke {operation.number} {key!r} context {context is not None}")
@@ -109,7 +111,9 @@ class Requests:
             return
         operation = node.tickets.pop(done.ticket)
         del node.asked[operation.number]
-        match done.result:
+        assert isinstance(done.result, Outcomes)
+        (outcome,) = done.result.of_each
+        match outcome:
             case Written() as written:
                 disk = self._ledger.disks[node.name]
                 self._history.acknowledge(operation, written, self._scheduler.now_us, line=disk.line)
@@ -121,6 +125,8 @@ class Requests:
                 self._history.refuse(operation, refused, self._scheduler.now_us)
                 for checker in self._checkers:
                     checker.on_refused(operation)
+            case error:  # its row could not be read
+                raise error
         self._note(node, f"answer {operation.number} {operation.outcome.value}")
         self._tell_client(operation)
 
@@ -130,12 +136,9 @@ class Requests:
         self._tell_client(operation)
 
     def _invoke(self, node: SimNode, operation: Operation, replica: Replica, now: Now) -> None:
-        key, context = operation.key, operation.context
         condition = operation.condition or NO_CONDITION
-        if operation.value is None:
-            ticket = replica.delete(key, now, context=context, condition=condition)
-        else:
-            ticket = replica.put(key, operation.value, now, context=context, condition=condition)
+        write = Write(operation.key, operation.value, operation.context, condition)
+        ticket = replica.write([write], now)
         node.tickets[ticket] = operation
 
     def _invoke_check(self, node: SimNode, on_checked: OnChecked, replica: Replica, now: Now) -> None:

@@ -3,6 +3,7 @@
 from kvgossip.errors import StoreFullError
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.encoding import decode_entry
+from kvgossip.model.entry import merge_entries
 from kvgossip.model.member import Standing
 from kvgossip.node.effects import Written
 from kvgossip.wire import codec
@@ -107,6 +108,31 @@ def test_a_context_from_its_own_lost_future_shows_a_copy() -> None:
     assert isinstance(result, Written)
     assert result.dot.replica != lost.dot.replica
     assert again.bodies(mv("a")) == [b"new"]
+
+
+def test_an_entry_that_has_seen_later_dots_of_this_replica_shows_a_copy() -> None:
+    """Seed 460: a client read at the twin and wrote elsewhere, so no dot of the twin came, only its vector.
+
+    Merged, it would cover the next writes here, and whoever holds it would drop them as superseded.
+    """
+    one, two = Hand("n1"), Hand("n2")
+    one.meet(two)
+    twin = Hand("n3", store=two.store.copy(), start=7)
+    for i in range(3):
+        seen = twin.write(mv("m"), b"%d" % i)
+    before = two.replica.status().replica
+    assert seen.context is not None
+    one.write(mv("m"), b"of one", context=seen.context)
+    data = one.store.get(mv("m"))
+    assert data is not None
+    two.receive(one, m.RumorPush(1, (m.Carried(mv("m"), data),), ()))
+    two.commit()
+    assert two.replica.status().replica != before
+    deleted = two.write(mv("m"), None)
+    held, theirs = two.replica.get(mv("m")), one.replica.get(mv("m"))
+    assert held is not None
+    assert theirs is not None
+    assert deleted.dot in merge_entries(theirs, held).dots(), "to no node it is old news"
 
 
 def test_contexts_of_clients_go_on_after_the_id_has_changed() -> None:

@@ -1,5 +1,6 @@
 """When to exchange and with whom, by hand: real exchanges over empty stores, ended as a test wants."""
 
+import itertools
 from random import Random
 
 from kvgossip.config import Tuning
@@ -42,6 +43,12 @@ class Hand:
         exchange.handle_answer(ClockShared(exchange.session, 1, 1, b"", root.sum + roots_differ), now_ms)
         assert exchange.is_over
         self.schedule.handle_progress(now_ms)
+
+    def again_ms(self, peer: Address) -> int:
+        """When one that broke is tried again."""
+        again_ms = self.schedule._broken[peer].again_ms
+        assert again_ms is not None
+        return again_ms
 
     def break_off(self, now_ms: int) -> None:
         self.current.break_off()
@@ -148,7 +155,7 @@ def test_one_that_broke_is_tried_again_soon_and_ever_later_while_they_break_in_a
     now_ms = 0
     for in_a_row in range(BROKEN_DOUBLINGS_MAX + 3):
         hand.break_off(now_ms)
-        again_ms = min(hand.schedule._put_off.values())
+        again_ms = hand.again_ms(A)
         delay_ms = BROKEN_MS << min(in_a_row, BROKEN_DOUBLINGS_MAX)
         assert now_ms + delay_ms <= again_ms <= now_ms + 2 * delay_ms
         now_ms = again_ms
@@ -157,7 +164,7 @@ def test_one_that_broke_is_tried_again_soon_and_ever_later_while_they_break_in_a
     hand.complete(now_ms)
     hand.schedule.want(A, now_ms)
     hand.break_off(now_ms)
-    assert min(hand.schedule._put_off.values()) <= now_ms + 2 * BROKEN_MS, "one that ended well resets it"
+    assert hand.again_ms(A) <= now_ms + 2 * BROKEN_MS, "one that ended well resets it"
 
 
 def test_a_peer_that_is_busy_is_tried_again_soon() -> None:
@@ -235,3 +242,52 @@ def test_a_silent_peer_does_not_keep_the_others_waiting_for_ever() -> None:
         hand.schedule.handle_timer(now_ms)
     assert hand.begun[:2] == [A, B]
     assert hand.schedule.broken_count >= 1
+
+
+def test_who_is_out_of_reach_does_not_keep_those_waiting_that_would_answer() -> None:
+    """Seed 494: nine of ten members are alive, say others, and out of this node's reach."""
+    far = [Address(f"far{i}:1") for i in range(9)]
+    hand = Hand(*far, A)
+    settled_ms = []
+    for now_ms in range(0, 300_000, 100):
+        hand.schedule.handle_timer(now_ms)
+        current = hand.schedule.current
+        if current is None:
+            continue
+        if current.peer == A:
+            settled_ms.append(now_ms)
+            hand.complete(now_ms)
+        elif now_ms % 1_000 == 0:
+            hand.break_off(now_ms)
+    assert len(settled_ms) >= 10
+    pauses = [b - a for a, b in itertools.pairwise(settled_ms[3:])]
+    assert max(pauses) <= 4 * INTERVAL_MS
+
+
+def test_one_that_broke_waits_behind_those_that_are_wanted() -> None:
+    hand = Hand(A, B, C)
+    hand.schedule.want(A, 0)
+    hand.break_off(0)
+    hand.schedule.want(B, 0)
+    hand.schedule.handle_timer(hand.again_ms(A))
+    hand.schedule.want(C, 2_000)
+    hand.complete(2_000)
+    hand.complete(2_000)
+    assert hand.begun == [A, B, C, A]
+
+
+def test_one_that_broke_is_tried_again_by_chance_if_there_is_nobody_else() -> None:
+    hand = Hand(A)
+    hand.schedule.want(A, 0)
+    hand.break_off(0)
+    hand.schedule.want_any(1)
+    assert hand.begun == [A, A]
+
+
+def test_one_that_settled_a_difference_itself_is_not_tried_again() -> None:
+    hand = Hand(A)
+    hand.schedule.want(A, 0)
+    hand.break_off(0)
+    hand.schedule.handle_settled(A)
+    hand.schedule.handle_timer(4_000)
+    assert hand.begun == [A]

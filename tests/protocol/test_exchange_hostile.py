@@ -13,7 +13,7 @@ from kvgossip.model.encoding import encode_clock
 from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.protocol.exchange import Exchange, Phase
 from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_MAX
-from kvgossip.protocol.exchange_answers import DESCRIBED_MAX, SESSION_IDLE_MS
+from kvgossip.protocol.exchange_answers import ACTIVE_MS, DESCRIBED_MAX, SESSION_IDLE_MS
 from kvgossip.wire import messages as m
 from tests.protocol.stores import Side, Wire, exchange_once, kv, with_tuning
 
@@ -282,3 +282,19 @@ def test_the_largest_clock_part_that_a_peer_can_send_is_taken_or_refused_in_boun
     joined.check_invariants()
     with pytest.raises(EncodingError):
         b.answers.handle_request(a.address, m.ClockShare(9, 2, 0, encode_clock(clock)[:-1], 0), 0)
+
+
+def test_a_session_that_asks_nothing_gives_way_to_a_new_one_where_room_is_short() -> None:
+    """Seed 494: a peer whose frames come, and who hears no answer, held the only session again and again."""
+    a, c, b = Side(1), Side(3), Side(2, tuning=with_tuning(exchange_sessions_max=1))
+    b.put("x")
+    a.put("y")
+    silent = opening_of(a.open(b))
+    b.answers.handle_open(a.address, silent, 0, may_receive=True)
+    for now_ms, answer in ((ACTIVE_MS - 1, m.ExchangeOver), (ACTIVE_MS, m.ExchangeOpened)):
+        b.outbox.take()
+        b.answers.handle_open(c.address, replace(silent, session=now_ms), now_ms, may_receive=True)
+        assert [type(message) for _, message in b.outbox.take()] == [answer]
+    b.answers.check_invariants()
+    b.answers.handle_request(a.address, m.Give(silent.session, 1, (), ()), ACTIVE_MS)
+    assert b.outbox.take() == [(a.address, m.ExchangeOver(silent.session, is_busy=False))]

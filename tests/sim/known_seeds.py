@@ -59,11 +59,30 @@ KNOWN_SEEDS = (
         "tests/sim/test_copies.py"
         "::test_one_that_gave_data_first_to_who_had_not_heard_of_later_dots_may_keep_its_id",
     ),
+    Known(
+        449,
+        "a refusal waited for a batch, a merge brought the very version that was demanded into that batch,"
+        " and a checker held it against the refusal",
+        "tests/sim/test_checkers.py::test_a_version_that_came_after_the_call_may_be_refused",
+    ),
+    Known(
+        460,
+        "a client read at a clone and wrote elsewhere: the original merged a vector that had seen dots of its"
+        " own which it had not issued, and a later delete of its own passed for superseded",
+        "tests/node/test_copies.py::test_an_entry_that_has_seen_later_dots_of_this_replica_shows_a_copy",
+    ),
+    Known(
+        494,
+        "members that are alive and out of reach were tried again and again, and those that would have"
+        " answered waited behind them: a core of nine did not converge in two minutes",
+        "tests/protocol/test_anti_entropy.py"
+        "::test_who_is_out_of_reach_does_not_keep_those_waiting_that_would_answer",
+    ),
+    Known(
+        521,
+        "a checker did not count a dot that was staged before its node took a new id, and one that was"
+        " superseded in the batch that gave it up",
+        "tests/sim/test_copies.py"
+        "::test_a_dot_that_was_staged_before_the_copy_took_a_new_id_was_issued_all_the_same",
+    ),
 )
-
-OPEN_SEEDS = {
-    449: "PreconditionsHold: a conditional put was refused although its node holds the version that it named",
-    460: "WritesSupersede: a tombstone stands beside a delete whose context had seen it, with a clone",
-    494: "Convergence: a core of nine did not converge by itself after loss, full disks and a siege",
-}
-"""Seeds that are broken, and that nobody has looked into yet: the core's fault or the checker's."""

@@ -430,6 +430,8 @@ def test_a_write_that_is_never_answered_is_broken() -> None:
 def conditional(story: Story, body: bytes, condition: Condition) -> Operation:
     operation = story.invoke(1, KV, body)
     operation.condition = condition
+    held = story.ledger.disks["n1"].row_digests.get(KV)
+    operation.version_before = None if held is None else f"{held:032x}"
     return operation
 
 
@@ -451,6 +453,17 @@ def test_a_refusal_for_a_version_that_is_there_breaks_a_precondition() -> None:
     story.refuse(conditional(story, b"b", Condition(if_match=("0",))), Refusal.PRECONDITION_FAILED)
     with broken("PreconditionsHold"):
         story.refuse(conditional(story, b"c", Condition(if_match=(held,))), Refusal.PRECONDITION_FAILED)
+
+
+def test_a_version_that_came_after_the_call_may_be_refused() -> None:
+    """Seed 449: the refusal waited for a batch, and a merge brought the version into the same batch."""
+    story = Story(PreconditionsHold)
+    story.write(1, KV, b"a", kv(A1, 10, b"a"))
+    story.write(2, KV, b"b", kv(B1, 11, b"b"))
+    elsewhere = f"{story.ledger.disks['n2'].row_digests[KV]:032x}"
+    operation = conditional(story, b"c", Condition(if_match=(elsewhere,)))
+    story.disk(1, {KV: kv(B1, 11, b"b")}, B1)
+    story.refuse(operation, Refusal.PRECONDITION_FAILED)
 
 
 def test_a_write_that_demanded_no_value_and_replaced_one_breaks_a_precondition() -> None:

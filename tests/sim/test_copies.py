@@ -10,7 +10,7 @@ from kvgossip.sim.checkers.node_clock_is_honest import NodeClockIsHonest
 from kvgossip.sim.checkers.siblings_kept import SiblingsKept
 from kvgossip.sim.frames import Told
 from kvgossip.sim.history import Outcome
-from tests.sim.story import KV, MV, Story, dot, kv, mv
+from tests.sim.story import KV, MV, Story, dot, kv, mv, vector
 from tests.sim.test_checkers import broken
 
 A1, A2, B1, X1 = dot(1, 1), dot(1, 2), dot(2, 1), dot(9, 1)
@@ -69,6 +69,37 @@ def test_a_dot_of_a_copy_may_name_one_write_of_each_line_and_no_third() -> None:
     assert story.ledger.is_ambiguous(A2)
     with broken("DurableBeforeSeen"):
         story.disk(2, {KV: kv(A2, 22, b"c")}, A2)
+
+
+def test_a_dot_that_was_staged_before_the_copy_took_a_new_id_was_issued_all_the_same() -> None:
+    """Seed 521: the batch was on its way to the disk when the node found out."""
+    story = Story(NodeClockIsHonest)
+    story.disk(1, {}, A1)
+    story.ledger.add_node("n4", story.ledger.copy_disk("n1"))
+    story.ledger.note_owner(ReplicaId(1), "n4")
+    story.write(1, KV, b"a", kv(A2, 20, b"a"))
+    story.ledger.note_owner(ReplicaId(9), "n4")
+    story.disk(4, {MV: mv([A2], (A2, b"b"))}, A2)
+    assert story.ledger.is_ambiguous(A2)
+
+
+def test_a_write_that_was_superseded_in_the_batch_that_gave_its_dot_up_has_no_name() -> None:
+    """Seed 521: a node that was frozen had both to do at once; what nothing supersedes must be there."""
+    for later_context, is_lawful in ((vector(A2), True), (vector(B1), False)):
+        story = Story(DurableBeforeSeen)
+        story.disk(1, {}, A1)
+        story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+        story.ledger.note_owner(ReplicaId(1), "n1")
+        operation = story.invoke(1, MV, b"a")
+        story.disk(1, {}, A2)
+        story.invoke(1, MV, b"b", context=later_context)
+        story.ledger.note_owner(ReplicaId(9), "n1")
+        story.disk(1, {MV: mv([X1], (X1, b"b"))}, X1, without=A2)
+        if is_lawful:
+            story.ack(operation, A2, 2)
+        else:
+            with broken("DurableBeforeSeen"):
+                story.ack(operation, A2, 2)
 
 
 def test_a_pending_delete_on_a_restored_disk_may_have_a_dot_that_was_answered_before() -> None:

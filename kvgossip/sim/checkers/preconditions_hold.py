@@ -2,7 +2,8 @@
 
 It is decided on what the node has staged, so of several writes that demand the same version of a key at one
 node, one at most is done: a version never comes back. A write that demands that there be no value says that
-it made one. And a refusal tells the truth: when it is answered, the version demanded is not on the disk.
+it made one. And a refusal tells the truth: the version demanded was not on the disk all the time from the
+call to the answer. (It may have come meanwhile, by a merge; and no version that is replaced comes back.)
 """
 
 from kvgossip.node.effects import Refusal
@@ -41,5 +42,5 @@ class PreconditionsHold(Checker):
         if row is None or not any(w.value and not w.value.expires_ms for w in writes_in(operation.key, row)):
             return  # no live value: then no version is matched
         held = f"{disk.row_digests[operation.key]:032x}"
-        if condition.if_match is not None and held in condition.if_match:
+        if held == operation.version_before and held in (condition.if_match or ()):
             raise self.fail(f"{operation} was refused, although {held} is what its node holds")
