@@ -87,6 +87,10 @@ class Tuning:
 
     # rumors (Demers et al. 1987)
     fanout: int = 4
+    """Peers that a version is told to at a time."""
+    own_fanout: int = 32
+    """The same, if it is more, of a version that a client wrote here, the first time; those above ``fanout``
+    are of the own zone. In most clusters it is then one hop from everybody, and the others make sure."""
     rumor_k: int = 2
     """Useless contacts after which a version is no longer hot; with ``rumor_coin``, one in k ends it."""
     rumor_direction: RumorDirection = RumorDirection.PUSH

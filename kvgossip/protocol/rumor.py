@@ -10,7 +10,8 @@ is lost with probability 1/k), uniform targets.
 We leave the paper in two places. A rumor is not offered to a peer that sent it or answered for it, so it is
 also over once every reachable peer is known to know it. And contacts are driven by events: a round begins a
 few milliseconds after the first fresh news and takes along whatever else is fresh by then, so the round
-interval bounds cost, not latency.
+interval bounds cost, not latency. And the node that took a write tells ``own_fanout`` peers of it at once, as
+direct mail does (section 1.2), but not instead of mongering.
 
 A peer that let two pushes in a row time out is left out until any frame comes from it; anti-entropy, which
 its return starts, is what reaches it then. Direct mail is kept for it until it is down: nobody else tells
@@ -52,6 +53,8 @@ class Rumor:
     waiting: set[Address] = field(default_factory=set)
     """Peers that it is queued for or was sent to, unanswered."""
     is_scheduled: bool = False
+    is_own: bool = False
+    """A client wrote it here, and nobody was told yet."""
 
 
 @dataclass(slots=True)
@@ -154,7 +157,7 @@ class RumorMonger:
         if self._mails and source is not None and old is None:
             return  # its origin tells everybody; but what I was telling myself, I tell as it is by now
         self._made_hot_count += 1
-        rumor = Rumor(key, version, set() if source is None else {source})
+        rumor = Rumor(key, version, set() if source is None else {source}, is_own=source is None)
         self._hot[key] = rumor
         self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)
         if len(self._hot) > self._tuning.rumors_hot_max:
@@ -291,21 +294,37 @@ class RumorMonger:
         def is_open(address: Address) -> bool:
             return self._may_be_told(rumor, address) and not self._is_silent(address)
 
-        for address in self._choose(is_open):
+        for address in self._choose(rumor, is_open):
             self._enqueue(rumor, address)
+        rumor.is_own = False
         # Few know a version that is hot here, so of many targets only the first few are looked at.
         if any(map(is_open, self._targets)):
             self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
         elif not rumor.waiting and not self._is_kept(rumor):
             del self._hot[rumor.key]
 
-    def _choose(self, is_open: Callable[[Address], bool]) -> list[Address]:
+    def _choose(self, rumor: Rumor, is_open: Callable[[Address], bool]) -> list[Address]:
         if self._mails:
             return list(filter(is_open, self._targets))
-        fanout, share = self._tuning.fanout, self._tuning.cross_zone_share
-        return choose_by_zone(
-            self._rng, self._near, self._far, count=fanout, far_share=share, is_open=is_open
+        tuning = self._tuning
+        chosen = choose_by_zone(
+            self._rng,
+            self._near,
+            self._far,
+            count=tuning.fanout,
+            far_share=tuning.cross_zone_share,
+            is_open=is_open,
         )
+        if rumor.is_own and len(chosen) < tuning.own_fanout:
+            chosen += choose_by_zone(
+                self._rng,
+                self._near,
+                (),
+                count=tuning.own_fanout - len(chosen),
+                far_share=0.0,
+                is_open=lambda address: address not in chosen and is_open(address),
+            )
+        return chosen
 
     def _enqueue(self, rumor: Rumor, address: Address) -> None:
         rumor.waiting.add(address)

@@ -44,8 +44,8 @@ class News(Enum):
 
 
 def in_cycles(tuning: Tuning) -> Tuning:
-    """One contact with ``fanout`` peers a cycle."""
-    return replace(tuning, rumor_coalesce_ms=CYCLE_MS, rumor_interval_ms=CYCLE_MS)
+    """One contact with ``fanout`` peers a cycle, the first one too."""
+    return replace(tuning, own_fanout=0, rumor_coalesce_ms=CYCLE_MS, rumor_interval_ms=CYCLE_MS)
 
 
 PAPER = in_cycles(Tuning(fanout=1, rumor_k=1, rumor_targets=RumorTargets.UNIFORM))

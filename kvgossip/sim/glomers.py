@@ -53,7 +53,7 @@ _FAR = replace(Tuning.of(Profile.WAN), rumor_timeout_ms=1_000, exchange_timeout_
 """Members are asked as seldom as between sites; but links are known to take no longer than 100 ms."""
 SETTINGS = {
     "default": Tuning(),
-    "batched": replace(_FAR, rumor_coalesce_ms=60, fanout=3),
+    "batched": replace(_FAR, rumor_coalesce_ms=60, fanout=3, own_fanout=0),
     "mail": replace(_FAR, rumor_targets=RumorTargets.MAIL, rumor_coalesce_ms=280),
 }
 """``default`` and ``batched`` pass rumors on; ``mail`` is the one that meets the bars."""

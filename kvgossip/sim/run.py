@@ -153,7 +153,7 @@ class Simulation:
         self._secret = ClusterSecret.derive("simulated", b"a secret of the simulator")
         count = rng.choice(NODE_COUNTS)
         self._seeds = [_address(i) for i in range(SEEDS)]
-        self._tuning = _draw_tuning(rng)
+        self._tuning = _draw_tuning(rng, own_fanout=self._rng("own fanout").choice((0, 32)))
         self._wall_tick_ms = rng.choice((1, 16, 1_000))
         network = SimNetwork(self._scheduler, self._rng("network"), self.cluster.deliver, self._injected)
         checkers = [checker(self.cluster.history, self.cluster.ledger) for checker in CHECKERS]
@@ -343,9 +343,10 @@ def _address(number: int) -> Address:
     return Address(f"node{number}:7701")
 
 
-def _draw_tuning(rng: Random) -> Tuning:
+def _draw_tuning(rng: Random, own_fanout: int) -> Tuning:
     """The same for all nodes of a run."""
     return Tuning(
+        own_fanout=own_fanout,
         batch_bytes_max=rng.choice((256 << 10, 1 << 10)),
         batch_rows_max=rng.choice((512, 4)),
         inline_bytes_max=(inline_bytes_max := rng.choice((64 << 10, 100))),

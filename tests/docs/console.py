@@ -13,10 +13,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 from typing import Self
 
 TIMEOUT_S = 20.0
+COMMAND_S = 60.0
+"""A command that is not over by then is ended, with its shell: a test says so, and does not hang."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -71,8 +74,7 @@ class Shell:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
         self._process.communicate()
 
     def run(self, command: str) -> str:
@@ -84,11 +86,20 @@ class Shell:
         self._process.stdin.write(f"{command}\nprintf '\\n{mark}\\n'\n")
         self._process.stdin.flush()
         lines: list[str] = []
-        for line in self._process.stdout:
-            if line.rstrip("\n") == mark:
-                return "".join(lines)
-            lines.append(line)
+        watchdog = Timer(COMMAND_S, self._kill)
+        watchdog.start()
+        try:
+            for line in self._process.stdout:
+                if line.rstrip("\n") == mark:
+                    return "".join(lines)
+                lines.append(line)
+        finally:
+            watchdog.cancel()
         raise AssertionError(f"the shell ended in {command!r}: {''.join(lines)}")
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def perform(self, step: Step) -> None:
         deadline_s = time.monotonic() + TIMEOUT_S

@@ -10,17 +10,23 @@ from kvgossip.model.ids import Address, Key, ReplicaId
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.rumor import PUSHES_MAX, TIMEOUTS_MAX, RumorMonger
 from kvgossip.wire.messages import Carried, Offer, RumorAnswer, RumorPush
-from tests.protocol.stores import kv, with_tuning
+from tests.protocol.stores import kv
+from tests.protocol.stores import with_tuning as with_any_tuning
 
 A, B, C, D, E = (Address(f"{name}:1") for name in "abcde")
 NEWS, KNEW = b"\x01", b"\x00"
+
+
+def with_tuning(**changes: int | RumorTargets) -> Tuning:
+    """Each contact goes to ``fanout`` peers, the first one too, unless ``changes`` says otherwise."""
+    return with_any_tuning(**{"own_fanout": 0, **changes})
 
 
 class Hand:
     """A monger with a table of entries; ``size`` of what a key carries, or an offer if it is in ``large``."""
 
     def __init__(self, *targets: Address, tuning: Tuning | None = None, seed: int = 1) -> None:
-        self.tuning = tuning or Tuning()
+        self.tuning = tuning or with_tuning()
         self.outbox = Outbox()
         self.body_bytes = 10
         self.large: set[Key] = set()
@@ -102,6 +108,30 @@ def test_each_round_goes_to_fanout_peers() -> None:
     hand = Hand(A, B, C, D, E, tuning=with_tuning(fanout=2))
     hand.hot("x")
     assert len({to for to, _ in hand.timer(5)}) == 2
+
+
+def test_what_a_client_wrote_here_goes_to_many_peers_at_first() -> None:
+    hand = Hand(A, B, C, D, E, tuning=with_tuning(fanout=1, own_fanout=3))
+    hand.hot("own")
+    first = [to for to, _ in hand.timer(5)]
+    assert len(first) == len(set(first)) == 3
+    again = [to for to, _ in hand.timer(5 + hand.tuning.rumor_interval_ms)]
+    assert len(again) == 1
+    assert not set(again) & set(first)
+    hand.hot("heard", source=A, now_ms=1_000)
+    assert len(hand.timer(1_005)) == 1
+
+
+def test_many_are_told_of_the_own_zone_only() -> None:
+    told = []
+    for seed in range(50):
+        hand = Hand(tuning=with_tuning(fanout=1, own_fanout=4), seed=seed)
+        hand.monger.set_targets((A, B, C, D, E), far=(C, D, E))
+        hand.hot("x")
+        told.append({to for to, _ in hand.timer(5)})
+    near_only = [to for to in told if to == {A, B}]
+    assert len(near_only) > len(told) // 2
+    assert all(len(to & {C, D, E}) <= 1 for to in told)
 
 
 def test_after_an_answer_it_is_sent_again_to_others_after_the_interval() -> None:

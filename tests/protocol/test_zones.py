@@ -46,7 +46,7 @@ def test_every_far_member_is_reached_by_some_rumor_and_most_contacts_stay_near()
     pushes: Counter[Address] = Counter()
     for number in range(400):
         outbox = Outbox()
-        monger = RumorMonger(Tuning(), Random(number), outbox, lambda key: Carried(key, b"entry"))
+        monger = RumorMonger(Tuning(own_fanout=0), Random(number), outbox, lambda key: Carried(key, b"entry"))
         monger.set_targets((*NEAR, *FAR), FAR)
         monger.make_hot(Key(b"\x01key"), 1, None, 0)
         monger.handle_timer(10)

@@ -187,7 +187,8 @@ class WholeCluster:
 def run_task(task: Task) -> Row:
     """One cluster, and a rumor for each seed."""
     setting, seeds = task.setting, task.seeds
-    tuning = Tuning(fanout=int(setting["fanout"]), rumor_k=int(setting["loses interest after"]))
+    fanout, interest = int(setting["fanout"]), int(setting["loses interest after"])
+    tuning = Tuning(fanout=fanout, own_fanout=0, rumor_k=interest)
     cluster = WholeCluster(int(setting["nodes"]), tuning, seeds.start)
     outcomes = [cluster.run(f"r{seed:04}") for seed in seeds]  # as long as the key of the other simulator
     return make_row(setting, outcomes)
