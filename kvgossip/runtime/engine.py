@@ -2,7 +2,8 @@
 
 Everything but ``store.write`` happens on one event loop. Inputs only note that a *pump* is due; it runs once
 in the next turn of the loop, takes all effects, performs them, and sets the one timer. So the writes of one
-turn share a commit. They are also staged together, when the turn is over, which costs a third less.
+turn share a commit. They are also staged together, when the turn is over, which costs a third less. Of very
+many at once some wait here, because what shares a commit ends in one step.
 
 A failure inside one input or effect ends there: it is written to the log and counted, and the next is served.
 """
@@ -10,6 +11,7 @@ A failure inside one input or effect ends there: it is written to the log and co
 import asyncio
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
@@ -46,8 +48,9 @@ from kvgossip.runtime.transport import Transport
 from kvgossip.runtime.writer import StoreWriter
 from kvgossip.store.base import Batch, Store
 
-WRITES_STAGED_MAX = 64
-"""Together: then other work has its turn."""
+WRITES_WAITING_MAX = 256
+"""Staged and not yet durable: half of them in flight and half in the next commit, mostly. What is above that
+waits to be staged, or the end of one commit would hold the loop for as long as all of them take."""
 COMMIT_RETRY_S = 0.2
 """After a commit that failed, the next one waits this long: a full disk is no reason to spin."""
 _TIMER_S_MIN = 0.001
@@ -84,9 +87,10 @@ class Engine:
         self._writes = measures.writes
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
-        self._gathered: list[tuple[Write, Tell]] = []
-        """Writes of this turn of the loop."""
+        self._gathered: deque[tuple[Write | Sequence[Write], Tell]] = deque()
+        """Writes that were not staged yet, of this turn of the loop or because too many wait."""
         self._waiting: dict[Ticket, Tell] = {}
+        self._writes_waiting = 0
         self._commits_in_flight = 0
         self._has_commit_failed = False
         self._told_failure: str | int | None = None
@@ -115,7 +119,10 @@ class Engine:
             self._timer.cancel()
         has_ended = await self._writer.stop(timeout_s)
         self._is_stopped = True
-        for tell in (*self._waiting.values(), *(tell for _, tell in self._gathered)):
+        waiting, gathered = list(self._waiting.values()), [tell for _, tell in self._gathered]
+        self._waiting.clear()
+        self._gathered.clear()
+        for tell in (*waiting, *gathered):
             tell(Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered"))
         return has_ended
 
@@ -130,8 +137,8 @@ class Engine:
         self._gather(Write(key, None, context, condition), tell)
 
     def write(self, writes: Sequence[Write], tell: Tell) -> None:
-        """Many writes; ``tell`` is called with their ``Outcomes``."""
-        self._answer(self._replica.write(writes, read_now()), tell)
+        """Many writes, which are staged together; ``tell`` is called with their ``Outcomes``."""
+        self._gather(writes, tell)
 
     def check(self, tell: Tell) -> None:
         self._answer(self._replica.check(read_now()), tell)
@@ -196,26 +203,46 @@ class Engine:
             self._note_internal_error()
         self._want_pump()
 
-    def _gather(self, write: Write, tell: Tell) -> None:
-        self._gathered.append((write, tell))
-        if len(self._gathered) >= WRITES_STAGED_MAX:
-            self._stage_gathered()
+    def _gather(self, asked: Write | Sequence[Write], tell: Tell) -> None:
+        self._gathered.append((asked, tell))
         self._want_pump()
 
     def _stage_gathered(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        tells = [tell for _, tell in gathered]
+        """Stage what was asked for, together, as far as there is room."""
+        writes: list[Write] = []
+        tells: list[tuple[int | None, Tell]] = []
+        while self._gathered and self._writes_waiting + len(writes) < WRITES_WAITING_MAX:
+            asked, tell = self._gathered.popleft()
+            if isinstance(asked, Write):
+                writes.append(asked)
+                tells.append((None, tell))
+            else:
+                writes += asked
+                tells.append((len(asked), tell))
+        if not tells:
+            return
 
         def tell_each(result: Result | KvGossipError) -> None:
-            of_each = result.of_each if isinstance(result, Outcomes) else (result,) * len(tells)
-            for tell, outcome in zip(tells, of_each, strict=True):
+            self._writes_waiting -= len(writes)
+            of_each = result.of_each if isinstance(result, Outcomes) else None
+            start = 0
+            for count, tell in tells:
+                outcome: Result | KvGossipError
+                if of_each is None:
+                    outcome = result
+                elif count is None:
+                    outcome = of_each[start]
+                else:
+                    outcome = Outcomes(of_each[start : start + count])
+                start += 1 if count is None else count
                 try:
                     tell(outcome)
                 except Exception:
                     self._note_internal_error()
 
+        self._writes_waiting += len(writes)
         try:
-            ticket = self._replica.write([write for write, _ in gathered], read_now())
+            ticket = self._replica.write(writes, read_now())
         except Exception as error:
             self._note_internal_error()
             tell_each(LocalError(f"a write failed: {error!r}"))
@@ -246,6 +273,8 @@ class Engine:
                 self._perform(effect)
             except Exception:
                 self._note_internal_error()
+        if self._gathered and self._writes_waiting < WRITES_WAITING_MAX:
+            self._want_pump()
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -4,15 +4,18 @@ import asyncio
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from kvgossip.errors import CommitRefusedError, StoreFullError
+from kvgossip.errors import CommitRefusedError, KvGossipError, StoreFullError
 from kvgossip.model.ids import Address
 from kvgossip.model.value import Value
-from kvgossip.node.effects import Refusal, Refused, Written
+from kvgossip.node.effects import Outcomes, Refusal, Refused, Result, Written
+from kvgossip.node.local_writes import Write
 from kvgossip.node.status import Checked
 from kvgossip.runtime import node as node_module
+from kvgossip.runtime.engine import WRITES_WAITING_MAX
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.settings import SettingsError
 from kvgossip.store.base import Batch
@@ -77,6 +80,36 @@ def test_writes_of_one_turn_share_a_commit(monkeypatch: pytest.MonkeyPatch) -> N
             await asyncio.gather(*(node.write(f"k{number}", "v") for number in range(200)))
             assert sum(sizes) == 200
             assert len(sizes) <= 3
+
+    run(main())
+
+
+def test_of_very_many_writes_some_wait_and_no_commit_takes_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the end of one commit holds the loop for as long as all of them take."""
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            node = Loopback("alone")
+            await started(stack, node)
+            sizes: list[int] = []
+            write = node._store.write
+
+            def counted(batch: Batch) -> None:
+                sizes.append(len(batch.changes))
+                write(batch)
+
+            monkeypatch.setattr(node._store, "write", counted)
+            told: list[Result | KvGossipError] = []
+            for run_number in range(30):
+                writes = [Write(kv(f"{run_number} {number}"), Value(b"v")) for number in range(64)]
+                node.begin_writes(writes, told.append)
+            singles = asyncio.gather(*(node.write(f"single {number}", "v") for number in range(100)))
+            assert len({written.dot for written in await singles}) == 100
+            assert sum(sizes) == 30 * 64 + 100
+            assert max(sizes) < WRITES_WAITING_MAX + 64
+            outcomes = [of_each for told_one in told for of_each in cast(Outcomes, told_one).of_each]
+            assert len(outcomes) == 30 * 64
+            assert all(isinstance(outcome, Written) for outcome in outcomes)
 
     run(main())
 
