@@ -13,6 +13,7 @@ from bench.namespaces import Network, network
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
 
 FEW = 8
+SEEDS = 3
 TARGETS_FEW = {"idle_bytes_per_s": 500.0, "idle_cpu_share": 0.003}
 TARGETS_MANY = {"idle_bytes_per_s": 20_000.0, "idle_cpu_share": 0.007}
 START_TIMEOUT_S = 300.0
@@ -33,10 +34,23 @@ def main(arguments: list[str]) -> None:
 
 def measure(count: int, settle_s: float, seconds: float) -> Figures:
     with LocalCluster(count) as cluster, network(cluster.nodes) as net:
-        cluster.start()
-        cluster.wait_ready(START_TIMEOUT_S)
+        start(cluster.nodes)
         time.sleep(settle_s)
         return rest(cluster.nodes, net, seconds)
+
+
+def start(nodes: Sequence[NodeProcess]) -> None:
+    """A few at a time, each with three seeds: what many use to start together is not what is measured."""
+    seeds = [node.peer for node in nodes[: SEEDS + 1]]
+    for node in nodes:
+        others = [seed for seed in seeds if seed != node.peer][:SEEDS]
+        node.command[node.command.index("--seeds") + 1] = ",".join(others)
+    for number in range(0, len(nodes), FEW):
+        few = nodes[number : number + FEW]
+        for node in few:
+            node.start()
+        for node in few:
+            node.wait_ready(START_TIMEOUT_S)
 
 
 def rest(nodes: Sequence[NodeProcess], net: Network, seconds: float) -> Figures:

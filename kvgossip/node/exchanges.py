@@ -88,12 +88,6 @@ class Exchanges:
         if exchange is not None and exchange.peer == sender:
             exchange.handle_heard(now_ms)
 
-    def handle_send_failed(self, to: Address) -> None:
-        """A frame for ``to`` was dropped: if it was an opening, nobody has heard it, and others wait."""
-        exchange = self.schedule.current
-        if exchange is not None and exchange.peer == to and not exchange.has_begun:
-            exchange.break_off()
-
     def handle_new_start(self, sender: Address) -> None:
         """Another start, or another replica, is at ``sender``: what was under way with it is over."""
         self._answers.forget_peer(sender)

@@ -231,7 +231,6 @@ class Replica:
         self._journal.count("sends_failed")
         self._meeting.handle_send_failed(to, now.monotonic_ms)
         self._rumors.handle_send_failed(to, now.monotonic_ms)
-        self._exchanges.handle_send_failed(to)
         self._settle(now)
 
     def handle_seeds(self, seeds: Sequence[Address], now: Now) -> None:

@@ -4,9 +4,10 @@ Periodically with a random live peer, jittered; and at once with peers that are 
 a heal, when a rumor was dropped, and once more after an exchange that ended with different roots (writes
 arrived meanwhile: they cost a repeat at most). One that was put off is tried again soon.
 
-One that broke is tried again later and later, when nothing else is wanted, and is not chosen while there are
-others: a member may be alive, as its neighbours say, and yet out of this node's reach, and who waits for such
-members in turn does not come to those that would answer.
+One that broke is followed at once by one with another peer. It is tried again later and later, in turns
+with those that are wanted, and not chosen by chance while there are others: a member may be alive, as its
+neighbours say, and yet out of this node's reach, and who waits for such members does not come to those that
+answer.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -37,7 +38,7 @@ class _Broken:
 
     in_a_row: int
     again_ms: int | None
-    """When to try again; None: now, once nothing else is wanted."""
+    """When to try again; None: now, when it is its turn."""
 
 
 class AntiEntropy:
@@ -60,6 +61,7 @@ class AntiEntropy:
         """When to try again peers of which either side was busy."""
         self._broken: dict[Address, _Broken] = {}
         self._is_repeat = False
+        self._was_retry = False
         self._next_at_ms = self._jittered(now_ms)
         self.is_paused = False
         """While True nothing is opened."""
@@ -103,7 +105,7 @@ class AntiEntropy:
     def want_any(self, now_ms: int) -> None:
         """Exchange with some live peer as soon as the one under way is over."""
         if self._targets and not self._wanted:
-            for peer in self._choose(lambda peer: peer not in self._broken) or self._choose():
+            for peer in self._choose_unbroken() or self._choose():
                 self.want(peer, now_ms)
 
     def handle_rumors_dropped(self, now_ms: int) -> None:
@@ -156,13 +158,15 @@ class AntiEntropy:
             if self._is_receiving(now_ms):
                 self._look_again_ms = now_ms + PUT_OFF_MS
                 return
+            self._was_retry = peer not in self._wanted
             self._is_repeat = self._wanted.pop(peer, False)
             self.current = self._begin(peer, now_ms)
 
     def _next_peer(self) -> Address | None:
-        """Who is wanted; else one to try again."""
-        due = (peer for peer, broken in self._broken.items() if broken.again_ms is None)
-        return next(iter(self._wanted), None) or next(due, None)
+        """In turns, if there are both: who is wanted, and one to try again."""
+        wanted = next(iter(self._wanted), None)
+        again = next((peer for peer, broken in self._broken.items() if broken.again_ms is None), None)
+        return wanted if again is None or (wanted is not None and self._was_retry) else again
 
     def _count(self, ended: Exchange, now_ms: int) -> None:
         peer = ended.peer
@@ -182,6 +186,11 @@ class AntiEntropy:
                     before = 0 if broken is None else broken.in_a_row
                     delay_ms = BROKEN_MS << min(before, BROKEN_DOUBLINGS_MAX)
                     self._broken[peer] = _Broken(before + 1, self._soon(now_ms, delay_ms))
+                    if not self._wanted:
+                        self._wanted.update(dict.fromkeys(self._choose_unbroken(), False))
+
+    def _choose_unbroken(self) -> list[Address]:
+        return self._choose(lambda peer: peer not in self._broken)
 
     def _choose(self, is_open: Callable[[Address], bool] = lambda _: True) -> list[Address]:
         """One of the live peers that are open, or none."""

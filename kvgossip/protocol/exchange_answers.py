@@ -111,6 +111,8 @@ class ExchangeAnswers:
         self._tuning = tuning
         self._outbox = outbox
         self._sessions: dict[tuple[Address, int], _Session] = {}
+        self._given_way: dict[tuple[Address, int], int] = {}
+        """Sessions that were ended for want of room, and until when that is remembered."""
 
     # -- inputs
 
@@ -137,7 +139,7 @@ class ExchangeAnswers:
             may_bring = not is_equal and message.row_count > 0
             self._end_bringing_of(sender)
             is_busy = may_bring and (not may_receive or self.is_receiving(now_ms))
-            if is_busy or not self._has_room(now_ms):
+            if is_busy or not self._has_room(now_ms) or (sender, message.session) in self._given_way:
                 self._outbox.send(sender, ExchangeOver(message.session, is_busy))
                 return
             self._sessions[(sender, message.session)] = _Session(
@@ -199,6 +201,8 @@ class ExchangeAnswers:
     def handle_timer(self, now_ms: int) -> None:
         for name in [n for n, s in self._sessions.items() if s.idle_at_ms <= now_ms]:
             del self._sessions[name]
+        for name in [n for n, until_ms in self._given_way.items() if until_ms <= now_ms]:
+            del self._given_way[name]
 
     def next_deadline_ms(self) -> int | None:
         return min((session.idle_at_ms for session in self._sessions.values()), default=None)
@@ -207,13 +211,17 @@ class ExchangeAnswers:
         assert len(self._sessions) <= self._tuning.exchange_sessions_max
 
     def _has_room(self, now_ms: int) -> bool:
-        """True if there is room for one more, made by ending the one that has asked nothing for longest."""
+        """True if there is room for one more, made by ending one that asked nothing for long, or is finished.
+
+        Its opening is not answered a second time, or its clock could be later than what was compared.
+        """
         if len(self._sessions) < self._tuning.exchange_sessions_max:
             return True
-        name = min(self._sessions, key=lambda name: self._sessions[name].active_ms)
-        if now_ms < self._sessions[name].active_ms + ACTIVE_MS:
+        name, idle = min(self._sessions.items(), key=lambda item: (item[1].may_bring, item[1].active_ms))
+        if now_ms < idle.active_ms + ACTIVE_MS:
             return False
         del self._sessions[name]
+        self._given_way[name] = now_ms + SESSION_IDLE_MS
         return True
 
     def _end_bringing_of(self, sender: Address) -> None:

@@ -19,6 +19,8 @@ TIMEOUT_MS_MAX = 16_000
 PATIENCE_TIMEOUTS = 5
 """A request is sent again after this many time-outs although the peer talks: lost, not queued."""
 OPENING_SEQUENCE = 0
+OPENING_TRIES_MAX = 3
+"""Of an opening: who does not answer it may be out of reach, and others wait meanwhile."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,8 @@ class Flight:
                 request.tries += 1
             else:
                 request.patience_ms *= 2
-            if request.tries > self._tuning.exchange_tries_max:
+            tries_max = self._tuning.exchange_tries_max
+            if request.tries > (min(tries_max, OPENING_TRIES_MAX) if is_opening else tries_max):
                 return False
             request.patience_ends_ms = now_ms + request.patience_ms
             self._outbox.send(self._peer, request.message)

@@ -151,6 +151,8 @@ class RumorMonger:
             if source is not None:
                 self.note_known(key, version, source)
             return
+        if old is not None and old.is_own:
+            source = None  # merged with what it sent: it lacks what was written here
         targets = self._targets
         if self._is_informed and not self._pulls and len(targets) == 1 and targets[0] == source:
             return  # of two nodes, the other one sent it

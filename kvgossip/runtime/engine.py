@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
-from kvgossip.errors import KvGossipError, LocalError, StoreError
+from kvgossip.errors import KvGossipError, StoreError
 from kvgossip.model.dot import VersionVector
 from kvgossip.model.ids import Address, Key, ReplicaId
 from kvgossip.model.value import Value
@@ -71,8 +71,13 @@ class Engine:
         trace: Trace | None,
         measures: Measures,
         publish: Callable[[MemberEvent], None],
+        *,
+        gathered_bytes_max: int,
     ) -> None:
-        """``publish`` is told of changes among the members, and never raises."""
+        """``publish`` is told of changes among the members, and never raises.
+
+        ``gathered_bytes_max``: of writes that wait to be staged, behind those that wait for the disk.
+        """
         self.is_started = False
         """True once the first commit has ended: this start is durable, or reads alone are served."""
         self.internal_errors = 0
@@ -87,8 +92,10 @@ class Engine:
         self._writes = measures.writes
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
-        self._gathered: deque[tuple[Write | Sequence[Write], Tell]] = deque()
-        """Writes that were not staged yet, of this turn of the loop or because too many wait."""
+        self._gathered: deque[tuple[Write | Sequence[Write], Tell, int]] = deque()
+        """What was not staged yet, of this turn of the loop or because too many wait, and its bytes."""
+        self._gathered_bytes = 0
+        self._gathered_bytes_max = gathered_bytes_max
         self._waiting: dict[Ticket, Tell] = {}
         self._writes_waiting = 0
         self._commits_in_flight = 0
@@ -119,11 +126,13 @@ class Engine:
             self._timer.cancel()
         has_ended = await self._writer.stop(timeout_s)
         self._is_stopped = True
-        waiting, gathered = list(self._waiting.values()), [tell for _, tell in self._gathered]
+        waiting, gathered = list(self._waiting.values()), list(self._gathered)
         self._waiting.clear()
         self._gathered.clear()
-        for tell in (*waiting, *gathered):
+        for tell in waiting:
             tell(Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered"))
+        for _, tell, _ in gathered:
+            tell(Refused(Refusal.OVERLOADED, "the node stopped before it took the write: ask another one"))
         return has_ended
 
     # -- inputs: clients
@@ -204,7 +213,13 @@ class Engine:
         self._want_pump()
 
     def _gather(self, asked: Write | Sequence[Write], tell: Tell) -> None:
-        self._gathered.append((asked, tell))
+        size = _bytes_of(asked)
+        if self._gathered and self._gathered_bytes + size > self._gathered_bytes_max:
+            detail = f"{self._gathered_bytes_max} bytes wait to be staged already: try again"
+            tell(Refused(Refusal.OVERLOADED, detail))
+            return
+        self._gathered.append((asked, tell, size))
+        self._gathered_bytes += size
         self._want_pump()
 
     def _stage_gathered(self) -> None:
@@ -212,7 +227,8 @@ class Engine:
         writes: list[Write] = []
         tells: list[tuple[int | None, Tell]] = []
         while self._gathered and self._writes_waiting + len(writes) < WRITES_WAITING_MAX:
-            asked, tell = self._gathered.popleft()
+            asked, tell, size = self._gathered.popleft()
+            self._gathered_bytes -= size
             if isinstance(asked, Write):
                 writes.append(asked)
                 tells.append((None, tell))
@@ -245,7 +261,8 @@ class Engine:
             ticket = self._replica.write(writes, read_now())
         except Exception as error:
             self._note_internal_error()
-            tell_each(LocalError(f"a write failed: {error!r}"))
+            detail = f"a write failed in an unforeseen way, and others begun with it may be stored: {error!r}"
+            tell_each(Refused(Refusal.OUTCOME_UNKNOWN, detail))
         else:
             self._waiting[ticket] = tell_each
 
@@ -333,3 +350,10 @@ class Engine:
     def _note_internal_error(self) -> None:
         self.internal_errors += 1
         self._log.write(Event("internal-error", {"trace": traceback.format_exc()}))
+
+
+def _bytes_of(asked: Write | Sequence[Write]) -> int:
+    """Of keys and values, mostly."""
+    if isinstance(asked, Write):
+        return len(asked.key) + (0 if asked.value is None else len(asked.value.body))
+    return sum(map(_bytes_of, asked))

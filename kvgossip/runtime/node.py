@@ -207,7 +207,13 @@ class Node:
             undo.pop_all()
         self.members_at_start = self.replica.members(read_now())
         engine = self._engine = Engine(
-            self.replica, self._store, self._log, self._trace, self.measures, self.member_feed.publish
+            self.replica,
+            self._store,
+            self._log,
+            self._trace,
+            self.measures,
+            self.member_feed.publish,
+            gathered_bytes_max=self.settings.tuning.staged_bytes_max,
         )
         self._transport = self._make_transport(address, engine)
         engine.attach(self._transport)

@@ -145,17 +145,3 @@ def test_with_three_nodes_news_whose_pushes_are_lost_does_not_wait_for_the_perio
     run(hands, 4_000, drops=drops)
     assert pushes > 20
     assert len(roots(hands)) == 1
-
-
-def test_an_opening_that_could_not_be_sent_keeps_no_others_waiting() -> None:
-    """A member may be alive, as others say, and out of this node's reach."""
-    one, two, three = hands = [Hand(name, seeds=["n1"]) for name in ("n1", "n2", "n3")]
-    run(hands, 3_000)
-    schedule = one.replica._exchanges.schedule
-    schedule.want(two.address, one.ms)
-    schedule.want(three.address, one.ms)
-    one.replica.handle_send_failed(three.address, one.now)
-    assert schedule.current is not None
-    assert schedule.current.peer == two.address, "not for another's sake"
-    one.replica.handle_send_failed(two.address, one.now)
-    assert schedule.current.peer == three.address

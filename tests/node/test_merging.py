@@ -1,5 +1,7 @@
 """What comes from peers: news is passed on, the rest is not; a bad entry spoils itself only."""
 
+import pytest
+
 from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
 from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.encoding import encode_entry
@@ -191,3 +193,26 @@ def test_kinds_never_meet() -> None:
     hand.write(make_key(Kind.MV, b"a"), b"causal")
     assert hand.bodies(kv("a")) == [b"register"]
     assert hand.bodies(mv("a")) == [b"causal"]
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+@pytest.mark.parametrize("key", [kv("k"), mv("k")])
+def test_a_write_here_on_top_of_a_rumor_is_told_to_whom_that_came_from(key: Key, is_durable: bool) -> None:
+    one, two = Hand("n1"), Hand("n2", seeds=["n1"])
+    run([one, two], 3_000)
+    two.write(key, b"theirs")
+    data = two.store.get(key)
+    assert data is not None
+    push = m.RumorPush(77, (m.Carried(key, data),), ())
+    one.take_messages()
+    if is_durable:
+        one.write(key, b"mine")
+        one.receive(two, push)
+    else:
+        one.put(kv("other"), b"in flight")
+        one.receive(two, push)
+        one.put(key, b"mine")
+    one.commit()
+    one.advance(500)
+    told = [message for message in one.take_messages() if isinstance(message, m.RumorPush)]
+    assert any(entry.key == key for push in told for entry in push.entries)

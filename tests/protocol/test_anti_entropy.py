@@ -3,6 +3,8 @@
 import itertools
 from random import Random
 
+import pytest
+
 from kvgossip.config import Tuning
 from kvgossip.model.ids import Address
 from kvgossip.protocol.anti_entropy import BROKEN_DOUBLINGS_MAX, BROKEN_MS, PUT_OFF_MS, AntiEntropy
@@ -264,16 +266,89 @@ def test_who_is_out_of_reach_does_not_keep_those_waiting_that_would_answer() -> 
     assert max(pauses) <= 4 * INTERVAL_MS
 
 
-def test_one_that_broke_waits_behind_those_that_are_wanted() -> None:
-    hand = Hand(A, B, C)
+def test_one_that_broke_is_followed_at_once_by_one_with_a_peer_that_may_answer() -> None:
+    hand = Hand(A, B)
     hand.schedule.want(A, 0)
     hand.break_off(0)
+    assert hand.begun == [A, B]
+    hand.break_off(0)
+    assert hand.begun == [A, B], "not round and round"
+
+
+def test_those_that_broke_and_those_that_are_wanted_come_in_turns() -> None:
+    hand = Hand(A, B, C)
+    hand.schedule.want(A, 0)
     hand.schedule.want(B, 0)
+    hand.break_off(0)
     hand.schedule.handle_timer(hand.again_ms(A))
     hand.schedule.want(C, 2_000)
     hand.complete(2_000)
-    hand.complete(2_000)
-    assert hand.begun == [A, B, C, A]
+    assert hand.begun == [A, B, A]
+    hand.break_off(2_000)
+    assert hand.begun == [A, B, A, C]
+
+
+def test_one_that_broke_is_tried_again_while_rumors_are_dropped_all_the_time() -> None:
+    hand = Hand(A, B, C)
+    hand.schedule.want(A, 0)
+    hand.break_off(0)
+    for now_ms in range(0, 10_000, 10):
+        hand.schedule.handle_timer(now_ms)
+        hand.schedule.handle_rumors_dropped(now_ms)
+        if hand.schedule.current is not None and hand.schedule.current.peer != A:
+            hand.complete(now_ms)
+    assert A in hand.begun[1:]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_happens_the_next_deadline_is_ahead_and_nobody_is_forgotten(seed: int) -> None:
+    rng = Random(seed)
+    peers = [A, B, C][: rng.randrange(1, 4)]
+    hand = Hand(*peers, seed=seed)
+    schedule, now_ms = hand.schedule, 0
+
+    def run_for(lasts_ms: int) -> None:
+        for at_ms in range(now_ms, now_ms + lasts_ms, 100):
+            schedule.handle_timer(at_ms)
+            if schedule.current is not None:
+                hand.complete(at_ms)
+
+    for _ in range(200):
+        peer, current = rng.choice(peers), schedule.current
+        match rng.randrange(9):
+            case 0:
+                schedule.want(peer, now_ms)
+            case 1:
+                schedule.want_soon(peer, now_ms)
+            case 2:
+                hand.is_receiving = not hand.is_receiving
+            case 3:
+                schedule.is_paused = rng.random() < 0.2
+            case 4:
+                schedule.set_targets(rng.sample(peers, rng.randrange(len(peers) + 1)))
+                schedule.handle_progress(now_ms)
+            case 5 if current is not None:
+                hand.break_off(now_ms)
+            case 6 if current is not None:
+                current.handle_over(is_busy=rng.random() < 0.5)
+                schedule.handle_progress(now_ms)
+            case 7:
+                schedule.handle_settled(peer)
+            case _:
+                schedule.handle_rumors_dropped(now_ms)
+        due_ms = schedule.next_deadline_ms()
+        assert due_ms is not None
+        now_ms = max(now_ms, due_ms) if rng.random() < 0.6 else now_ms + rng.randrange(50)
+        schedule.handle_timer(now_ms)
+        again_ms = schedule.next_deadline_ms()
+        assert again_ms is not None
+        assert again_ms > now_ms
+        assert set(schedule._broken) <= set(schedule._targets)
+    schedule.is_paused = hand.is_receiving = False
+    schedule.set_targets(peers)
+    hand.begun.clear()
+    run_for(200_000)
+    assert set(hand.begun) == set(peers)
 
 
 def test_one_that_broke_is_tried_again_by_chance_if_there_is_nobody_else() -> None:

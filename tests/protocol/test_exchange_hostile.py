@@ -298,3 +298,28 @@ def test_a_session_that_asks_nothing_gives_way_to_a_new_one_where_room_is_short(
     b.answers.check_invariants()
     b.answers.handle_request(a.address, m.Give(silent.session, 1, (), ()), ACTIVE_MS)
     assert b.outbox.take() == [(a.address, m.ExchangeOver(silent.session, is_busy=False))]
+
+
+def test_no_clock_is_taken_over_that_is_later_than_what_was_compared() -> None:
+    """A session that gave way is not opened again: its second answer would have a later clock."""
+    a, b, c = Side(1), Side(2, tuning=with_tuning(exchange_sessions_max=1)), Side(3)
+    b.put("x")
+    a.put("y")
+    exchange = a.open(b, session=5)
+    [(_, opening)] = a.outbox.take()
+    assert isinstance(opening, m.ExchangeOpen)
+    b.answers.handle_open(a.address, opening, 0, may_receive=True)
+    [(_, late)] = b.outbox.take()
+    b.answers.handle_open(c.address, replace(opening, session=6), ACTIVE_MS, may_receive=True)
+    b.answers.handle_over(c.address, 6)
+    b.outbox.take()
+    b.answers.handle_open(a.address, opening, ACTIVE_MS + 1, may_receive=True)
+    assert b.outbox.take() == [(a.address, m.ExchangeOver(5, is_busy=False))]
+    assert isinstance(late, m.ExchangeOpened)
+    exchange.handle_opened(late, ACTIVE_MS + 2)
+    for _, request in a.outbox.take():
+        assert isinstance(request, m.Compare | m.ClockShare | m.Fetch | m.Give)
+        b.answers.handle_request(a.address, request, ACTIVE_MS + 3)
+        assert b.outbox.take() == [(a.address, m.ExchangeOver(5, is_busy=False))]
+    b.answers.handle_timer(ACTIVE_MS + SESSION_IDLE_MS)
+    assert b.answers._given_way == {}

@@ -85,4 +85,11 @@ KNOWN_SEEDS = (
         "tests/sim/test_copies.py"
         "::test_a_dot_that_was_staged_before_the_copy_took_a_new_id_was_issued_all_the_same",
     ),
+    Known(
+        888,
+        "the same, with one of eleven live members in reach and ten seconds between exchanges: an exchange that"
+        " nobody answered was followed by the next period only",
+        "tests/protocol/test_anti_entropy.py"
+        "::test_one_that_broke_is_followed_at_once_by_one_with_a_peer_that_may_answer",
+    ),
 )
