@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from kvgossip.runtime.loop import run
 from kvgossip.runtime.settings import SettingsError
 from kvgossip.store.base import Batch
 from kvgossip.store.memory import MemoryStore
-from tests.runtime.nodes import Loopback, cut, kv
+from tests.runtime.nodes import QUICK, Loopback, cut, kv
 from tests.runtime.peers import until
 
 
@@ -110,6 +111,35 @@ def test_of_very_many_writes_some_wait_and_no_commit_takes_them_all(monkeypatch:
             outcomes = [of_each for told_one in told for of_each in cast(Outcomes, told_one).of_each]
             assert len(outcomes) == 30 * 64
             assert all(isinstance(outcome, Written) for outcome in outcomes)
+
+    run(main())
+
+
+def test_a_disk_that_hangs_refuses_what_nobody_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            node = Loopback("alone", tuning=replace(QUICK, staged_bytes_max=1 << 20))
+            await started(stack, node)
+            gate = threading.Event()
+            write = node._store.write
+
+            def hung(batch: Batch) -> None:
+                gate.wait()
+                write(batch)
+
+            monkeypatch.setattr(node._store, "write", hung)
+            told: list[Result | KvGossipError] = []
+            for number in range(10_000):
+                node.begin_put(kv(f"k{number}"), Value(bytes(1_000)), told.append)
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
+            refused = len(told)
+            assert all(isinstance(t, Refused) and t.reason is Refusal.OVERLOADED for t in told)
+            assert 10_000 - refused <= 2_300, "what waits to be staged, and what is staged"
+            gate.set()
+            await until(lambda: len(told) == 10_000)
+            assert sum(isinstance(one, Written) for one in told) == 10_000 - refused
+            await node.write("later", "goes on")
 
     run(main())
 

@@ -87,8 +87,8 @@ KNOWN_SEEDS = (
     ),
     Known(
         888,
-        "the same, with one of eleven live members in reach and ten seconds between exchanges: an exchange that"
-        " nobody answered was followed by the next period only",
+        "the same, with one of eleven live members in reach and ten seconds between exchanges: an exchange"
+        " that nobody answered was followed by the next period only",
         "tests/protocol/test_anti_entropy.py"
         "::test_one_that_broke_is_followed_at_once_by_one_with_a_peer_that_may_answer",
     ),
