@@ -51,6 +51,8 @@ from kvgossip.store.base import Batch, Store
 WRITES_WAITING_MAX = 256
 """Staged and not yet durable: half of them in flight and half in the next commit, mostly. What is above that
 waits to be staged, or the end of one commit would hold the loop for as long as all of them take."""
+WRITE_BYTES = 512
+"""What a write takes besides its value while it waits, or little less."""
 COMMIT_RETRY_S = 0.2
 """After a commit that failed, the next one waits this long: a full disk is no reason to spin."""
 _TIMER_S_MIN = 0.001
@@ -92,7 +94,7 @@ class Engine:
         self._writes = measures.writes
         self._transport: Transport | None = None
         self._first_commit: asyncio.Future[None] = self._loop.create_future()
-        self._gathered: deque[tuple[Write | Sequence[Write], Tell, int]] = deque()
+        self._gathered: deque[tuple[Write | Sequence[Write], int | None, Tell, int]] = deque()
         """What was not staged yet, of this turn of the loop or because too many wait, and its bytes."""
         self._gathered_bytes = 0
         self._gathered_bytes_max = gathered_bytes_max
@@ -131,7 +133,7 @@ class Engine:
         self._gathered.clear()
         for tell in waiting:
             tell(Refused(Refusal.OUTCOME_UNKNOWN, "the node stopped before the disk answered"))
-        for _, tell, _ in gathered:
+        for _, _, tell, _ in gathered:
             tell(Refused(Refusal.OVERLOADED, "the node stopped before it took the write: ask another one"))
         return has_ended
 
@@ -140,14 +142,15 @@ class Engine:
     def put(
         self, key: Key, value: Value, context: VersionVector | None, condition: Condition, tell: Tell
     ) -> None:
-        self._gather(Write(key, value, context, condition), tell)
+        self._gather(Write(key, value, context, condition), None, tell, len(value.body))
 
     def delete(self, key: Key, context: VersionVector | None, condition: Condition, tell: Tell) -> None:
-        self._gather(Write(key, None, context, condition), tell)
+        self._gather(Write(key, None, context, condition), None, tell, 0)
 
     def write(self, writes: Sequence[Write], tell: Tell) -> None:
         """Many writes, which are staged together; ``tell`` is called with their ``Outcomes``."""
-        self._gather(writes, tell)
+        size = sum(len(write.value.body) for write in writes if write.value is not None)
+        self._gather(writes, len(writes), tell, size)
 
     def check(self, tell: Tell) -> None:
         self._answer(self._replica.check(read_now()), tell)
@@ -212,29 +215,30 @@ class Engine:
             self._note_internal_error()
         self._want_pump()
 
-    def _gather(self, asked: Write | Sequence[Write], tell: Tell) -> None:
-        size = _bytes_of(asked)
+    def _gather(self, asked: Write | Sequence[Write], count: int | None, tell: Tell, size: int) -> None:
+        """``count`` is None for one write; ``size`` that of its values."""
+        size += WRITE_BYTES if count is None else count * WRITE_BYTES
         if self._gathered and self._gathered_bytes + size > self._gathered_bytes_max:
             detail = f"{self._gathered_bytes_max} bytes wait to be staged already: try again"
             tell(Refused(Refusal.OVERLOADED, detail))
             return
-        self._gathered.append((asked, tell, size))
+        self._gathered.append((asked, count, tell, size))
         self._gathered_bytes += size
-        self._want_pump()
+        if not self._is_pump_due:
+            self._want_pump()
 
     def _stage_gathered(self) -> None:
         """Stage what was asked for, together, as far as there is room."""
         writes: list[Write] = []
         tells: list[tuple[int | None, Tell]] = []
         while self._gathered and self._writes_waiting + len(writes) < WRITES_WAITING_MAX:
-            asked, tell, size = self._gathered.popleft()
+            asked, count, tell, size = self._gathered.popleft()
             self._gathered_bytes -= size
             if isinstance(asked, Write):
                 writes.append(asked)
-                tells.append((None, tell))
             else:
                 writes += asked
-                tells.append((len(asked), tell))
+            tells.append((count, tell))
         if not tells:
             return
 
@@ -350,10 +354,3 @@ class Engine:
     def _note_internal_error(self) -> None:
         self.internal_errors += 1
         self._log.write(Event("internal-error", {"trace": traceback.format_exc()}))
-
-
-def _bytes_of(asked: Write | Sequence[Write]) -> int:
-    """Of keys and values, mostly."""
-    if isinstance(asked, Write):
-        return len(asked.key) + (0 if asked.value is None else len(asked.value.body))
-    return sum(map(_bytes_of, asked))
