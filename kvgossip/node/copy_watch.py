@@ -49,8 +49,7 @@ class CopyWatch:
         self._reissue: Reissue | None = None
         unfinished = store.get_meta(META_REISSUE)
         if unfinished is not None:
-            self._exchanges.pause()
-            self._reissue = Reissue(store, staging, OldDots.decode(unfinished))
+            self._begin(OldDots.decode(unfinished))
 
     @property
     def is_reissuing(self) -> bool:
@@ -64,8 +63,7 @@ class CopyWatch:
         self._journal.tell("copy-found", reason=how, replica=format_id(self._me.identity.replica))
         self._merging.counter_at_start = 0
         self._peers.handle_new_identity(self._me.record())
-        self._exchanges.pause()
-        self._reissue = Reissue(self._store, self._staging, old)
+        self._begin(old)
 
     def look_at_context(self, context: VersionVector | None) -> None:
         """A client names what it has seen."""
@@ -101,8 +99,14 @@ class CopyWatch:
             self._journal.tell("writes-reissued", entries=reissue.reissued_count)
             self._reissue = None
             self._exchanges.resume()
+            self._peers.gives_no_data = False
 
     def handle_discarded(self) -> None:
         """Everything staged was discarded: begin the walk anew."""
         if self._reissue is not None:
             self._reissue = Reissue(self._store, self._staging, self._reissue.old)
+
+    def _begin(self, old: OldDots) -> None:
+        self._exchanges.pause()
+        self._peers.gives_no_data = True
+        self._reissue = Reissue(self._store, self._staging, old)

@@ -54,6 +54,8 @@ class Peers:
         self._tuning = tuning
         self.offsets = ClockOffsets(tuning.clock_drift_ms_max)
         self._held: dict[Address, list[m.Message]] = {}
+        self.gives_no_data = False
+        """True while this node issues its writes again: its rows may have dots that it gives up."""
         self.acquaintances = Acquaintances(outbox, lambda r: staging.committed_clock.greatest(r))
         rows, self._garbled = _read_members(store)
         self._since_wall_ms = {
@@ -100,6 +102,8 @@ class Peers:
         if isinstance(message, WITHOUT_WORD):
             is_stranger = self.acquaintances.is_stranger(to)
             return [self.acquaintances.hello_for(to, me), message] if is_stranger else [message]
+        if self.gives_no_data:
+            return []
         if self.acquaintances.has_word_of(to):
             return [message]
         held = self._held.setdefault(to, [])
@@ -135,7 +139,8 @@ class Peers:
         return Event("clock-right", {})
 
     def handle_new_identity(self, me: Member) -> None:
-        """This node is another replica from now on."""
+        """This node is another replica from now on. What waited to be sent is dropped: it has old dots."""
+        self._held.clear()
         self.membership.table.set_me(me)
         self.acquaintances.handle_new_identity()
 

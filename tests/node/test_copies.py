@@ -135,6 +135,29 @@ def test_an_entry_that_has_seen_later_dots_of_this_replica_shows_a_copy() -> Non
     assert deleted.dot in merge_entries(theirs, held).dots(), "to no node it is old news"
 
 
+def test_what_waited_to_be_sent_when_a_copy_found_out_is_not_sent() -> None:
+    """Seed 271: a rumor waited for the word of its peer, and went out with dots given up meanwhile."""
+    two = Hand("n2")
+    backup = Hand("n2", store=two.store.copy(), begins=False)
+    two.write(mv("a"), b"lost")
+    lost = two.write(mv("a"), b"lost, too")
+    again, one = restored(two, backup, start=2), Hand("n1")
+    old_id = again.replica.status().replica
+    again.replica.handle_connected(one.address, again.now)
+    again.write(mv("b"), b"new")
+    peers = again.replica._meeting._peers
+    peers._held[one.address] = [m.RumorPush(1, (m.Carried(mv("b"), again.store.get(mv("b")) or b""),), ())]
+    ticket = again.put(mv("a"), b"newer", context=lost.context)
+    again.take_messages()
+    run([again, one], 3_000)
+    assert isinstance(again.results[ticket], Written)
+    assert one.bodies(mv("b")) == [b"new"]
+    held = one.replica.get(mv("b"))
+    assert held is not None
+    assert {dot.replica for dot in held.dots()} == {again.replica.status().replica}
+    assert not one.replica.status().clock.greatest(old_id)
+
+
 def test_contexts_of_clients_go_on_after_the_id_has_changed() -> None:
     one, two = Hand("n1"), Hand("n2", seeds=["n1"])
     run([one, two], 50)

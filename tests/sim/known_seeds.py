@@ -86,6 +86,12 @@ KNOWN_SEEDS = (
         "::test_a_dot_that_was_staged_before_the_copy_took_a_new_id_was_issued_all_the_same",
     ),
     Known(
+        271,
+        "a rumor that waited for the word of its peer went out after its node had found out that it is a copy,"
+        " with dots that were given up",
+        "tests/node/test_copies.py::test_what_waited_to_be_sent_when_a_copy_found_out_is_not_sent",
+    ),
+    Known(
         888,
         "the same, with one of eleven live members in reach and ten seconds between exchanges: an exchange"
         " that nobody answered was followed by the next period only",
