@@ -87,8 +87,8 @@ KNOWN_SEEDS = (
     ),
     Known(
         271,
-        "a rumor that waited for the word of its peer went out after its node had found out that it is a copy,"
-        " with dots that were given up",
+        "a rumor that waited for the word of its peer went out after its node had found out that it is a"
+        " copy, with dots that were given up",
         "tests/node/test_copies.py::test_what_waited_to_be_sent_when_a_copy_found_out_is_not_sent",
     ),
     Known(
