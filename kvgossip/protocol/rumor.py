@@ -11,7 +11,8 @@ We leave the paper in two places. A rumor is not offered to a peer that sent it 
 also over once every reachable peer is known to know it. And contacts are driven by events: a round begins a
 few milliseconds after the first fresh news and takes along whatever else is fresh by then, so the round
 interval bounds cost, not latency. And the node that took a write tells ``own_fanout`` peers of it at once, as
-direct mail does (section 1.2), but not instead of mongering.
+direct mail does (section 1.2), but not instead of mongering: where that is everybody, the others begin a
+round later.
 
 A peer that let two pushes in a row time out is left out until any frame comes from it; anti-entropy, which
 its return starts, is what reaches it then. Direct mail is kept for it until it is down: nobody else tells
@@ -161,7 +162,11 @@ class RumorMonger:
         self._made_hot_count += 1
         rumor = Rumor(key, version, set() if source is None else {source}, is_own=source is None)
         self._hot[key] = rumor
-        self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)
+        if source is not None and not self._far and len(targets) <= self._tuning.own_fanout:
+            # Its origin tells everybody just now: who heard of it makes sure of that a round later.
+            self._schedule(rumor, self._due_again, now_ms + self._tuning.rumor_interval_ms)
+        else:
+            self._schedule(rumor, self._due, now_ms + self._tuning.rumor_coalesce_ms)
         if len(self._hot) > self._tuning.rumors_hot_max:
             self._hot.popitem(last=False)
             self.was_dropped = True

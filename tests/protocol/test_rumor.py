@@ -122,6 +122,14 @@ def test_what_a_client_wrote_here_goes_to_many_peers_at_first() -> None:
     assert len(hand.timer(1_005)) == 1
 
 
+def test_who_heard_of_what_its_origin_tells_everybody_makes_sure_a_round_later() -> None:
+    for own_fanout, is_later in ((5, True), (4, False)):
+        hand = Hand(A, B, C, D, E, tuning=with_tuning(own_fanout=own_fanout))
+        hand.hot("heard", source=A)
+        assert bool(hand.timer(5)) is not is_later
+        assert len(hand.timer(hand.tuning.rumor_interval_ms)) == 4 * is_later
+
+
 def test_many_are_told_of_the_own_zone_only() -> None:
     told = []
     for seed in range(50):
