@@ -45,7 +45,8 @@ lint:
 types:
 	$(BIN)/mypy
 
-seeds: setup ## a hundred more seeds of the simulator
+seeds: setup ## long seeds that once failed, and a hundred more
+	$(BIN)/python -m pytest -m seeds_long tests/sim
 	$(BIN)/kvgossip sim check --first 1000 --seeds 100 -j 2
 
 mutants: setup ## prove that the checkers can fail; writes docs/MUTANTS.md

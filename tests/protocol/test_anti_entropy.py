@@ -300,7 +300,7 @@ def test_one_that_broke_is_tried_again_while_rumors_are_dropped_all_the_time() -
     assert A in hand.begun[1:]
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(30))
 def test_whatever_happens_the_next_deadline_is_ahead_and_nobody_is_forgotten(seed: int) -> None:
     rng = Random(seed)
     peers = [A, B, C][: rng.randrange(1, 4)]

@@ -74,7 +74,14 @@ def test_the_seeds_of_the_suite_draw_every_kind_of_fault() -> None:
     assert set(WITNESSES.values()) <= set(SEEDS)
 
 
-@pytest.mark.parametrize("known", [k for k in KNOWN_SEEDS if k.seed not in SEEDS], ids=lambda k: str(k.seed))
+KNOWN = [
+    pytest.param(known, id=str(known.seed), marks=pytest.mark.seeds_long if known.is_long else ())
+    for known in KNOWN_SEEDS
+    if known.seed not in SEEDS
+]
+
+
+@pytest.mark.parametrize("known", KNOWN)
 def test_a_seed_that_once_failed_holds(known: Known) -> None:
     report = run_seed(known.seed)
     assert report.violation is None, f"{report.violation}; it had found: {known.found} ({known.test})"
