@@ -47,6 +47,19 @@ def alive(node: Loopback) -> int:
     return sum(member.state == "alive" for member in node.replica.members(node.now()))
 
 
+def commit_sizes(node: Loopback, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each commit from now on has."""
+    sizes: list[int] = []
+    write = node._store.write
+
+    def counted(batch: Batch) -> None:
+        sizes.append(len(batch.changes))
+        write(batch)
+
+    monkeypatch.setattr(node._store, "write", counted)
+    return sizes
+
+
 def test_a_node_alone_takes_writes_and_shows_them() -> None:
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -70,14 +83,7 @@ def test_writes_of_one_turn_share_a_commit(monkeypatch: pytest.MonkeyPatch) -> N
         async with AsyncExitStack() as stack:
             node = Loopback("alone")
             await started(stack, node)
-            sizes: list[int] = []
-            write = node._store.write
-
-            def counted(batch: Batch) -> None:
-                sizes.append(len(batch.changes))
-                write(batch)
-
-            monkeypatch.setattr(node._store, "write", counted)
+            sizes = commit_sizes(node, monkeypatch)
             await asyncio.gather(*(node.write(f"k{number}", "v") for number in range(200)))
             assert sum(sizes) == 200
             assert len(sizes) <= 3
@@ -92,14 +98,7 @@ def test_of_very_many_writes_some_wait_and_no_commit_takes_them_all(monkeypatch:
         async with AsyncExitStack() as stack:
             node = Loopback("alone")
             await started(stack, node)
-            sizes: list[int] = []
-            write = node._store.write
-
-            def counted(batch: Batch) -> None:
-                sizes.append(len(batch.changes))
-                write(batch)
-
-            monkeypatch.setattr(node._store, "write", counted)
+            sizes = commit_sizes(node, monkeypatch)
             told: list[Result | KvGossipError] = []
             for run_number in range(30):
                 writes = [Write(kv(f"{run_number} {number}"), Value(b"v")) for number in range(64)]
