@@ -139,7 +139,7 @@ class ExchangeAnswers:
             may_bring = not is_equal and message.row_count > 0
             self._end_bringing_of(sender)
             is_busy = may_bring and (not may_receive or self.is_receiving(now_ms))
-            if is_busy or not self._has_room(now_ms) or (sender, message.session) in self._given_way:
+            if is_busy or (sender, message.session) in self._given_way or not self._has_room(now_ms):
                 self._outbox.send(sender, ExchangeOver(message.session, is_busy))
                 return
             self._sessions[(sender, message.session)] = _Session(

@@ -311,10 +311,11 @@ def test_no_clock_is_taken_over_that_is_later_than_what_was_compared() -> None:
     b.answers.handle_open(a.address, opening, 0, may_receive=True)
     [(_, late)] = b.outbox.take()
     b.answers.handle_open(c.address, replace(opening, session=6), ACTIVE_MS, may_receive=True)
-    b.answers.handle_over(c.address, 6)
     b.outbox.take()
-    b.answers.handle_open(a.address, opening, ACTIVE_MS + 1, may_receive=True)
+    b.answers.handle_open(a.address, opening, 2 * ACTIVE_MS, may_receive=True)
     assert b.outbox.take() == [(a.address, m.ExchangeOver(5, is_busy=False))]
+    assert (c.address, 6) in b.answers._sessions, "who is refused all the same takes no room"
+    b.answers.handle_over(c.address, 6)
     assert isinstance(late, m.ExchangeOpened)
     exchange.handle_opened(late, ACTIVE_MS + 2)
     for _, request in a.outbox.take():
