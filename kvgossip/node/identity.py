@@ -9,6 +9,8 @@ from kvgossip.store.base import Store
 
 META_REPLICA = "replica"
 META_GENERATION = "generation"
+RENEWAL_BITS = 48
+"""A renewed id is at most so far from the one before, and as hard to meet twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,12 @@ class Identity:
         }
 
     def renewed(self, rng: Random) -> "Identity":
-        """Another replica in the same start, for a node that turned out to be a copy."""
-        return replace(self, replica=new_replica_id(rng))
+        """Another replica in the same start, for a node that turned out to be a copy.
+
+        Its id is a greater one, because of two ``kv`` writes with one stamp that of the greater id wins: so
+        what is issued again still supersedes what it did, and a clock that covers both stays honest.
+        """
+        return replace(self, replica=ReplicaId(self.replica + 1 + rng.getrandbits(RENEWAL_BITS)))
 
 
 def next_identity(store: Store, rng: Random, start_number: StartNumber, *, is_new_replica: bool) -> Identity:
@@ -48,5 +54,5 @@ def next_identity(store: Store, rng: Random, start_number: StartNumber, *, is_ne
 
 
 def new_replica_id(rng: Random) -> ReplicaId:
-    """64 random bits, never zero."""
-    return ReplicaId(rng.getrandbits(64) or 1)
+    """63 random bits, never zero: the upper half of all ids is for renewals, 32,768 of them at least."""
+    return ReplicaId(rng.getrandbits(63) or 1)

@@ -90,9 +90,7 @@ class Meeting:
 
     def handle_timer(self, now: Now) -> None:
         self._peers.handle_timer(now)
-        voted = self._peers.vote_on_clock()
-        if voted is not None:
-            self._journal.notify(voted)
+        self._vote_on_clock()
 
     def is_far(self, address: Address) -> bool:
         """True if a member of another zone is at ``address``."""
@@ -121,6 +119,7 @@ class Meeting:
                 self._journal.count("suspicions")
         if any(change.kind != "suspect" for change, _ in changes):
             self._set_targets()
+            self._vote_on_clock()
         for change, _ in changes:
             if change.kind == "alive":
                 self._exchanges.meet(change.member.peer, now.monotonic_ms)
@@ -133,6 +132,12 @@ class Meeting:
     def _tell_refused(self, count: int, now_ms: int) -> None:
         self._journal.tell("members-refused", count=count - self._refused_count, limit=MEMBERS_MAX)
         self._refused_count, self._refused_told_ms = count, now_ms + REFUSED_TOLD_MS
+
+    def _vote_on_clock(self) -> None:
+        """Who votes may have changed, or what they say: no longer than that is anybody's clock gone by."""
+        voted = self._peers.vote_on_clock()
+        if voted is not None:
+            self._journal.notify(voted)
 
     def _set_targets(self) -> None:
         """Who is live may have changed. Data is fetched from those that can serve, if there are any."""

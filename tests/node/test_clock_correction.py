@@ -45,3 +45,18 @@ def test_a_correction_ends_with_the_fault() -> None:
         "clock-wrong",
         "clock-right",
     ]
+
+
+def test_a_correction_ends_with_the_last_input_that_leaves_only_two() -> None:
+    """Seed 1107: for up to a second it was gone by a clock that only one other node could have confirmed."""
+    wrong = Hand("n0", wall_ms=WALL_MS - 3_600_000)
+    stays, leaves = [Hand(f"n{i}", seeds=["n0"]) for i in (1, 2)]
+    run([wrong, stays, leaves], 5_000)
+    assert wrong.replica.status().clock_correction_ms != 0
+    leaves.replica.leave(leaves.now)
+    leaves.pump()
+    for send in leaves.sends:
+        if send.to == wrong.address:
+            wrong.receive_bytes(leaves, send.data)
+    assert [event.name for event in wrong.events][-2:] == ["member-left", "clock-right"]
+    assert wrong.replica.status().clock_correction_ms == 0

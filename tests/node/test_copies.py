@@ -1,9 +1,10 @@
 """A node that runs on a copied or restored directory notices, takes a new replica id, and loses nothing."""
 
 from kvgossip.errors import StoreFullError
-from kvgossip.model.dot import VersionVector
+from kvgossip.model.dot import Dot, VersionVector
 from kvgossip.model.encoding import decode_entry
 from kvgossip.model.entry import merge_entries
+from kvgossip.model.kv import KvEntry
 from kvgossip.model.member import Standing
 from kvgossip.node.effects import Written
 from kvgossip.wire import codec
@@ -282,3 +283,21 @@ def test_no_exchange_is_opened_with_a_clock_whose_dots_are_being_given_up() -> N
         raise AssertionError("the reissue did not come to an end")
     schedule.want(one.address, again.ms)
     assert schedule.current is not None
+
+
+def test_what_is_issued_again_still_supersedes_what_it_did() -> None:
+    """Seed 1245: two writes had one stamp, the greater replica id had won, and the new one was less."""
+    for start in range(1, 9):
+        two = [Hand("n1", start=start), Hand("n2", start=start, seeds=["n1"])]
+        less, greater = sorted(two, key=lambda hand: hand.replica.status().replica)
+        deleted, put = less.write(kv("a"), None), greater.write(kv("a"), b"1")
+        assert deleted.stamp == put.stamp
+        run(two, 500)
+        assert greater.replica.status().clock.covers(deleted.dot)
+        greater.put(mv("b"), b"", context=VersionVector.of([Dot(put.dot.replica, 9)]))
+        run(two, 500)
+        assert any(event.name == "copy-found" for event in greater.events)
+        held = greater.replica.get(kv("a"))
+        assert isinstance(held, KvEntry)
+        assert held.dot.replica > put.dot.replica
+        assert held.merge(KvEntry(deleted.dot, deleted.stamp, None)) == held
