@@ -58,7 +58,10 @@ class Causality:
             if not covered_by(operation).covers(dot):
                 return False
             names = self._ledger.names(operation)
-            return dot not in names and any(vector.covers(name) for name in names)
+            if dot in names:
+                return False
+            # A name that was given up and never issued again: it was superseded before, and no vector has it.
+            return any(vector.covers(name) for name in names) or all(map(self._ledger.is_void, names))
         return operation.outcome is not Outcome.REFUSED and self._may_cover(operation, dot, vector)
 
     def _may_cover(self, operation: Operation, dot: Dot, vector: VersionVector) -> bool:

@@ -2,6 +2,9 @@
 
 from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, ReplicaId
+from kvgossip.model.mv import MvEntry, Sibling
+from kvgossip.model.stamp import Stamp
+from kvgossip.model.value import Value
 from kvgossip.node.effects import Event
 from kvgossip.sim.checkers.acked_writes_survive import AckedWritesSurvive
 from kvgossip.sim.checkers.copies_find_out import CopiesFindOut
@@ -13,7 +16,7 @@ from kvgossip.sim.history import Outcome
 from tests.sim.story import KV, MV, Story, dot, kv, mv, vector
 from tests.sim.test_checkers import broken
 
-A1, A2, B1, X1 = dot(1, 1), dot(1, 2), dot(2, 1), dot(9, 1)
+A1, A2, B1, C1, X1, X2 = dot(1, 1), dot(1, 2), dot(2, 1), dot(3, 1), dot(9, 1), dot(9, 2)
 
 
 def erase(story: Story) -> None:
@@ -194,3 +197,67 @@ def test_one_that_gave_data_first_to_who_had_not_heard_of_later_dots_may_keep_it
         else:
             with broken("CopiesFindOut"):
                 story.settle(1, 2)
+
+
+def copied() -> Story:
+    """Node 1 wrote A1 and runs on a copy of its directory, as replica 9 from now on."""
+    story = Story(SiblingsKept)
+    story.write(1, MV, b"a", mv([A1], (A1, b"a")))
+    story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+    story.ledger.note_owner(ReplicaId(9), "n1")
+    return story
+
+
+def test_a_write_may_be_issued_again_and_deleted_in_one_batch() -> None:
+    """Seed 1507: the delete was asked for before the node found out, and has seen an unnamed dot."""
+    for is_deleted in (True, False):
+        story = copied()
+        if is_deleted:
+            story.invoke(1, MV, None)
+            story.disk(1, {MV: mv([X2], (X2, None))}, X1, X2, without=A1)
+        else:
+            with broken("SiblingsKept"):
+                story.disk(1, {MV: mv([X2], (X2, None))}, X1, X2, without=A1)
+
+
+def test_what_superseded_a_write_may_be_given_up_without_being_issued_again() -> None:
+    """Seed 1482: B1 was deleted by A1, and A2 came after A1 before both were given up."""
+    for is_deleted in (True, False):
+        story = Story(SiblingsKept)
+        story.write(2, MV, b"b", mv([B1], (B1, b"b")))
+        if is_deleted:
+            story.write(1, MV, None, mv([A1, B1], (A1, None)), context=vector(B1))
+            story.write(1, MV, b"c", mv([A2, B1], (A2, b"c")), context=vector(A1))
+            story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+            story.ledger.note_owner(ReplicaId(9), "n1")
+            story.disk(
+                1, {MV: MvEntry(vector(B1, X1), (Sibling(X1, Stamp(2), Value(b"c")),))}, X1, without=A1
+            )
+        else:
+            with broken("SiblingsKept"):
+                story.write(3, MV, b"c", mv([B1, C1], (C1, b"c")))
+
+
+def test_a_context_may_name_a_dot_that_was_given_up_before_it_was_durable() -> None:
+    """Seed 1507: its write was answered once it was durable under its new dot, with the old one."""
+    for is_answered in (True, False):
+        story = Story(DurableBeforeSeen)
+        story.write(1, KV, b"a", kv(A1, 1, b"a"))
+        story.ledger.replace("n1", story.ledger.copy_disk("n1"))
+        story.ledger.note_owner(ReplicaId(9), "n1")
+        written = story.invoke(1, MV, b"b")
+        story.disk(
+            1,
+            {KV: kv(X1, 1, b"a"), MV: MvEntry(vector(X2), (Sibling(X2, Stamp(2), Value(b"b")),))},
+            X1,
+            X2,
+            without=A1,
+        )
+        if is_answered:
+            story.ack(written, A2, 2, vector(A2))
+        later: dict[Key, Entry] = {MV: mv([A2, dot(9, 3)], (dot(9, 3), b"c"))}
+        if is_answered:
+            story.disk(1, later, dot(9, 3))
+        else:
+            with broken("DurableBeforeSeen"):
+                story.disk(1, later, dot(9, 3))

@@ -76,7 +76,8 @@ class DurableBeforeSeen(Checker):
                     raise self.fail(f"{write.dot} names {issued}, and at {durable.node} {write}")
                 self._check_identity(durable.node, write)
             if isinstance(change.new, MvEntry):
-                self._check_issued(durable.node, change.new.vector.dots)
+                vector = change.new.vector
+                self._check_issued(durable.node, [dot for dot in vector if not self._is_only_answered(dot)])
         self._check_issued(durable.node, dots_covered(durable.old_clock, durable.new_clock))
 
     def _may_be_superseded(self, operation: Operation) -> bool:
@@ -91,6 +92,10 @@ class DurableBeforeSeen(Checker):
             )
             for later in self._history.of_key(operation.key)
         )
+
+    def _is_only_answered(self, dot: Dot) -> bool:
+        """True if a client was told ``dot`` and may name it, and it was given up before it was durable."""
+        return self._ledger.is_void(dot) and bool(self._history.of_dot(dot))
 
     def _check_shown(self, node: str, key: Key, entry: Entry, where: str) -> None:
         disk = self._ledger.disks[node]

@@ -19,7 +19,7 @@ class SiblingsKept(Checker):
     def on_durable(self, durable: Durable) -> None:
         for change in durable.changes:
             if isinstance(change.new, MvEntry):
-                self._check_mv(durable.node, change, change.new)
+                self._check_mv(durable, change, change.new)
             elif (
                 went_down(change.old, change.new)
                 and not self._ledger.is_local(durable, change.new.dot)
@@ -35,19 +35,35 @@ class SiblingsKept(Checker):
                 if isinstance(entry, MvEntry):
                     self._check_known(state.node, key, entry)
 
-    def _check_mv(self, node: str, change: RowChange, new: MvEntry) -> None:
+    def _check_mv(self, durable: Durable, change: RowChange, new: MvEntry) -> None:
+        node = durable.node
         if isinstance(change.old, MvEntry):
+            is_deleted = self._is_deleted_here(durable, change.key, change.old, new)
             disk = self._ledger.disks[node]
             if not new.vector.covers_all(disk.lowered(change.old.vector)):
                 raise self.fail(
                     f"the vector of {change.key!r} at {node} went back: {change.old} and then {new}"
                 )
             for sibling in change.old.siblings:
-                if disk.has_given_up(sibling.dot) and _is_issued_again(sibling, new):
+                if disk.has_given_up(sibling.dot) and (is_deleted or _is_issued_again(sibling, new)):
                     continue
                 if self._causality.is_lost(change.key, sibling.dot, new):
                     raise self.fail(f"{node} dropped {sibling} of {change.key!r}: nothing superseded it")
         self._check_known(node, change.key, new)
+
+    def _is_deleted_here(self, durable: Durable, key: Key, old: MvEntry, new: MvEntry) -> bool:
+        """True if this batch has a delete of all that its node held: also of what it has just issued again,
+        whose new dot nobody can name.
+        """
+        held = {(sibling.stamp, sibling.value) for sibling in old.siblings}
+        return any(
+            s.value is None and (s.stamp, None) not in held and self._ledger.is_local(durable, s.dot)
+            for s in new.siblings
+        ) and any(
+            operation.is_delete and operation.context is None and operation.node == durable.node
+            for operation in self._history.of_key(key)
+            if operation.outcome is Outcome.PENDING
+        )
 
     def _check_known(self, node: str, key: Key, entry: MvEntry) -> None:
         """Every acknowledged write that the vector covers is there, or was superseded."""
