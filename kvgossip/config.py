@@ -69,8 +69,9 @@ class Tuning:
     # batches and frames
     batch_bytes_max: int = 256 << 10
     """A batch of entries is closed here."""
-    batch_rows_max: int = 512
-    """... or here: merging a row costs some 20 µs, and the event loop must not be held above 20 ms."""
+    batch_rows_max: int = 128
+    """... or here: merging a row costs some 20 µs, an exchange has four batches in flight that may share a
+    commit, and the event loop must not be held above 20 ms."""
     inline_bytes_max: int = 64 << 10
     """A larger entry is offered and fetched in chunks."""
     rumor_inline_bytes_max: int = 4 << 10
