@@ -5,6 +5,7 @@ that is not asked does next to nothing.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from kvgossip.cli.local_cluster import free_addresses
 SERVER_CORE, GENERATOR_CORE = 0, 1
 CONNECTIONS, MIXED_CONNECTIONS = 64, 100
 READY_TIMEOUT_S = 20.0
+REST_WINDOW_S, REST_SHARE_MAX, REST_TIMEOUT_S = 2.0, 0.1, 120.0
 HERE = Path(__file__).parent
 
 Measured = dict[str, float]
@@ -117,6 +119,27 @@ def fill(server: Server, address: str, keys: int) -> None:
         done = 0
         while done < keys:
             done += int(_wrk(server, address, CONNECTIONS, keys, f"from {done}", seconds=2)["requests"])
+
+
+def rest() -> None:
+    """Wait until the servers have done what filling left behind: compaction, snapshots."""
+    deadline_s = time.monotonic() + REST_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        before = _busy_s()
+        time.sleep(REST_WINDOW_S)
+        if _busy_s() - before < REST_SHARE_MAX * REST_WINDOW_S:
+            return
+    print(f"the core of the servers was busy for {REST_TIMEOUT_S:.0f} s after the filling", file=sys.stderr)
+
+
+def _busy_s() -> float:
+    """What the core of the servers has worked so far."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{SERVER_CORE}":
+            user, nice, system = (int(count) for count in ticks[:3])
+            return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+    raise RuntimeError(f"/proc/stat has no core {SERVER_CORE}")
 
 
 def measure(server: Server, address: str, load: Load, keys: int, *, seconds: int) -> Measured:

@@ -2,8 +2,9 @@
 
 Values of 100 bytes, keys drawn uniformly, 64 connections (100 with nine reads to a write), everything durable
 that can be. The servers are asked in turn, again and again, so what the machine does meanwhile hits all
-alike; a ratio is of two figures of the same turn, and all figures are medians over the turns. wrk asks over
-HTTP, redis-benchmark over redis' own protocol.
+alike; a ratio is of two figures of the same turn, and all figures are medians over the turns. The first turn
+begins when the servers have done what filling left behind. wrk asks over HTTP, redis-benchmark over redis'
+own protocol.
 
 Nothing is installed: a server that is not there is left out, and its Debian package is named. ``--report``
 writes the table into the README.
@@ -16,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.environment import Figures, write_result
-from bench.peer_servers import LOADS, SERVERS, Server, fill, measure, running
+from bench.peer_servers import LOADS, SERVERS, Server, fill, measure, rest, running
 from bench.report import main as write_tables
 
 TARGETS_MIN = {"get_to_etcd_v2": 1.2, "put_to_etcd_v2": 1.2, "get_to_redis": 0.8}
@@ -65,6 +66,7 @@ def compare(servers: list[Server], keys: int, turns: int, seconds: int) -> list[
         addresses = {server: cleanup.enter_context(running(server, directory)) for server in servers}
         for server, address in addresses.items():
             fill(server, address, keys)
+        rest()
         return [_turn(addresses, keys, seconds) for _ in range(turns)]
 
 

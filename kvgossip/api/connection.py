@@ -9,11 +9,12 @@ aiohttp by default lets a half-sent request stay open for an hour. Here
 * connections, the bytes of headers and the length of a target are bounded, and bodies are never decompressed,
   so the memory that clients can claim is bounded too.
 
-A plain request that comes while aiohttp has nothing to do for its connection is answered by the short path
-(``api/short_path.py``), and aiohttp never sees its bytes. A GET is answered at once. While a PUT waits for
-the disk its connection looks to aiohttp as if a handler were at work: the future by which the handlers' task
-waits for a request is held back. So requests behind the PUT queue up in aiohttp, under its limits, no
-deadline for a head runs, and a shutdown waits. With the answer the future is given back.
+A plain request that comes alone while aiohttp has nothing to do for its connection is answered by the short
+path (``api/short_path.py``), and aiohttp never sees its bytes. While it waits for its answer, a PUT for the
+disk and a GET for the end of the turn, its connection looks to aiohttp as if a handler were at work: the
+future by which the handlers' task waits for a request is held back. So requests behind it queue up in
+aiohttp, under its limits, no deadline for a head runs, and a shutdown waits. With the answer the future is
+given back.
 
 Invariant: aiohttp has nothing to do exactly if its task waits for a request, and the last bytes that it was
 given ended a head. The second half is sufficient, as a body that is not read to its end keeps the task from
@@ -54,6 +55,8 @@ _TOO_MANY_CONNECTIONS = raw_problem(
 _HEAD_TOO_LARGE = raw_problem(
     Problem.HEADERS_TOO_LARGE, f"the headers have more than {HEAD_BYTES_MAX} bytes together"
 )
+_BUG_DETAIL = "see the log of this node"
+_BUG = raw_problem(Problem.INTERNAL_ERROR, _BUG_DETAIL)
 
 
 class Connections(web.Server):
@@ -99,7 +102,7 @@ class Connection(web.RequestHandler):
         self._ends_at_head = True
         """True if the last bytes that aiohttp was given ended a head; or if it was given none."""
         self._held_waiter: asyncio.Future[None] | None = None
-        """While a PUT of the short path waits for the disk: what the handlers' task waits for."""
+        """While a request of the short path waits for its answer: what the handlers' task waits for."""
         self._answer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -117,9 +120,12 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if data and self._is_free:
-            data = self._answer_plain(data)
-            if not data:
-                return
+            request = self._short_path.find_request(data)
+            if request is not None:
+                self._held_waiter, self._waiter = self._waiter, None
+                if self._short_path.begin(request, self._answer_plain):
+                    return
+                self._end_wait()
         requests_before = self._request_count
         super().data_received(data)
         if data:
@@ -170,35 +176,14 @@ class Connection(web.RequestHandler):
             and not self._reading_paused
         )
 
-    def _answer_plain(self, data: bytes) -> bytes:
-        """Answer ``data`` if it is plain requests and nothing else. Returns what is left of it for aiohttp.
-
-        Nothing else: where something is wrong behind a request aiohttp answers neither.
-        """
-        start = 0
-        for request in self._short_path.find_requests(data):
-            if not self._is_free:
-                break
-            if request.method == "PUT":
-                self._begin_wait()
-                if not self._short_path.put(request, self._answer_put):
-                    self._end_wait()
-                    break
-            else:
-                answer = self._short_path.get(request)
-                if answer is None:
-                    break
-                self._send(answer)
-            start = request.end
-        return data[start:]
-
-    def _begin_wait(self) -> None:
-        self._held_waiter, self._waiter = self._waiter, None
-
-    def _answer_put(self, answer: bytes) -> None:
+    def _answer_plain(self, answer: bytes | None) -> None:
         waiter = self._held_waiter
         if waiter is None:
             return  # the client has gone
+        if answer is None:
+            self._end_wait()
+            self._end_with(_BUG)
+            return
         self._send(answer)
         self._end_wait()
         if self._force_close or self._close:
@@ -209,7 +194,7 @@ class Connection(web.RequestHandler):
             waiter.set_result(None)
 
     def _end_wait(self) -> None:
-        """A PUT was answered, or nobody waits for its answer any more."""
+        """A plain request was answered, or nobody waits for its answer any more."""
         self._held_waiter, self._waiter = None, self._held_waiter
 
     def _send(self, answer: bytes) -> None:
@@ -239,7 +224,7 @@ class Connection(web.RequestHandler):
 
 def _problem_of(status: int, exc: BaseException | None) -> ProblemError:
     if status >= 500:
-        return ProblemError(Problem.INTERNAL_ERROR, "see the log of this node", must_close=True)
+        return ProblemError(Problem.INTERNAL_ERROR, _BUG_DETAIL, must_close=True)
     text = str(exc)
     if isinstance(exc, LineTooLong) and exc.args[1] == TARGET_BYTES_MAX:
         return ProblemError(

@@ -8,6 +8,7 @@ from kvgossip.api.precondition import answer_unless_wanted, read_condition
 from kvgossip.api.problem import Problem, ProblemError, encode_problem, problem_answer, problem_document
 from kvgossip.api.query import Query
 from kvgossip.api.written import answer_write, version_headers, version_lines
+from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key
 from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import DEFAULT_CONTENT_TYPE
@@ -20,12 +21,12 @@ NOT_FOUND_BODY = encode_problem(problem_document(Problem.NOT_FOUND, NOT_FOUND_DE
 
 
 async def get(node: Node, request: web.BaseRequest, key: Key, query: Query) -> Answer:
-    return show(node, key, read_condition(request))
+    condition = read_condition(request)
+    return show(node, node.replica.read(key), condition)
 
 
-def show(node: Node, key: Key, condition: Condition) -> Answer:
-    """The answer to a GET or HEAD. Raises ``ProblemError`` or ``StoreError``."""
-    found = node.replica.read(key)
+def show(node: Node, found: tuple[Entry, str] | None, condition: Condition) -> Answer:
+    """The answer to a GET or HEAD, by the entry and its version. Raises ``ProblemError``."""
     if found is None:
         return problem_answer(Problem.NOT_FOUND, NOT_FOUND_BODY, {})
     entry, etag = found

@@ -2,25 +2,39 @@
 
 aiohttp spends some 50 µs on any request before a handler sees it, which is five times what a GET costs below
 it. A plain request (``api/plain_request.py``) needs none of that. It is answered here by the very functions
-that answer it on the long path, so the answers are equal byte for byte. What goes wrong is left to the long
-path, which meets it again and says so: a node that starts or stops, a row that cannot be read, a bug. The one
-thing that cannot be done again is a write that was begun, so what becomes of it is answered here.
+that answer it on the long path, so the answers are equal byte for byte.
+
+The GETs of one turn of the loop are answered when it is over, because rows that are read together cost half
+of what they cost one by one. Writes are staged together likewise (``runtime/engine.py``).
 """
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 from kvgossip.api import kv
+from kvgossip.api.answer import Answer
 from kvgossip.api.errors import problem_of
 from kvgossip.api.plain_request import PlainHeads, PlainRequest
 from kvgossip.api.problem import ProblemError
 from kvgossip.api.router import KV_PREFIX, end_request
 from kvgossip.api.written import answer_write
 from kvgossip.errors import KvGossipError
+from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Kind, make_key
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Result
 from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.runtime.node import Node
+
+READ_TOGETHER_MAX = 32
+"""More gain nothing; and their values are in memory together."""
+
+Tell = Callable[[bytes | None], None]
+"""Is called once with the answer; with None after a bug, which is in the log."""
+
+_log = logging.getLogger("kvgossip.api")
 
 
 class ShortPath:
@@ -29,42 +43,65 @@ class ShortPath:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._heads = PlainHeads()
+        self._asked: list[tuple[PlainRequest, Tell]] = []
+        """The GETs and HEADs of this turn of the loop."""
 
-    def find_requests(self, data: bytes) -> list[PlainRequest]:
-        """The plain requests that ``data`` is; none if it is anything else, or the node is not ready."""
+    def find_request(self, data: bytes) -> PlainRequest | None:
+        """The plain request that ``data`` is; None if it is anything else, or the node is not ready."""
         if not self._node.is_ready:
-            return []
-        request = self._heads.find_request(data, 0)
-        found = []
-        while request is not None:
-            found.append(request)
-            if request.end == len(data):
-                return found
-            request = self._heads.find_request(data, request.end)
-        return []
-
-    def get(self, request: PlainRequest) -> bytes | None:
-        """The answer to a GET or HEAD; None if it is for the long path."""
-        node = self._node
-        try:
-            answer = kv.show(node, make_key(Kind.KV, request.name), NO_CONDITION)
-        except Exception:
             return None
-        end_request(node, KV_PREFIX, request.method, answer)
-        return answer.encode(is_head=request.method == "HEAD")
+        request = self._heads.find_request(data, 0)
+        return None if request is None or request.end != len(data) else request
 
-    def put(self, request: PlainRequest, tell: Callable[[bytes], None]) -> bool:
-        """Begin a PUT; ``tell`` is called once with the answer, later. False if it is for the long path."""
+    def begin(self, request: PlainRequest, tell: Tell) -> bool:
+        """Begin to answer; ``tell`` is called later. False if the request is for the long path."""
+        if request.method == "PUT":
+            return self._begin_put(request, tell)
+        if not self._asked:
+            asyncio.get_running_loop().call_soon(self._answer_asked)
+        self._asked.append((request, tell))
+        return True
+
+    def _answer_asked(self) -> None:
+        asked, self._asked = iter(self._asked), []
+        while some := list(islice(asked, READ_TOGETHER_MAX)):
+            self._answer_some(some)
+
+    def _answer_some(self, asked: list[tuple[PlainRequest, Tell]]) -> None:
+        keys = [make_key(Kind.KV, request.name) for request, _ in asked]
+        rows: Sequence[tuple[Entry, str] | KvGossipError | None]
+        try:
+            rows = self._node.replica.read_many(keys)
+        except KvGossipError as error:
+            rows = [error] * len(keys)
+        except Exception:
+            for request, tell in asked:
+                self._note_bug(request.method)
+                tell(None)
+            return
+        for (request, tell), row in zip(asked, rows, strict=True):
+            tell(self._show(request, row))
+
+    def _show(self, request: PlainRequest, row: tuple[Entry, str] | KvGossipError | None) -> bytes | None:
+        try:
+            answer = (
+                _refusal(row) if isinstance(row, KvGossipError) else kv.show(self._node, row, NO_CONDITION)
+            )
+            end_request(self._node, KV_PREFIX, request.method, answer)
+            return answer.encode(is_head=request.method == "HEAD")
+        except Exception:
+            self._note_bug(request.method)
+            return None
+
+    def _begin_put(self, request: PlainRequest, tell: Tell) -> bool:
         node = self._node
         key = make_key(Kind.KV, request.name)
 
         def finish(result: Result | KvGossipError) -> None:
             try:
                 answer = answer_write(node.secret, key, result, is_put=True)
-            except ProblemError as error:
-                answer = error.answer()
-            except KvGossipError as error:
-                answer = problem_of(error).answer()
+            except (ProblemError, KvGossipError) as error:
+                answer = _refusal(error)
             end_request(node, KV_PREFIX, "PUT", answer)
             tell(answer.encode(is_head=False))
 
@@ -73,3 +110,11 @@ class ShortPath:
         except Exception:
             return False
         return True
+
+    def _note_bug(self, method: str) -> None:
+        self._node.measures.requests[KV_PREFIX, method, 500] += 1
+        _log.exception("a request failed: %s %s", method, KV_PREFIX)
+
+
+def _refusal(error: ProblemError | KvGossipError) -> Answer:
+    return (error if isinstance(error, ProblemError) else problem_of(error)).answer()

@@ -15,6 +15,7 @@ from kvgossip.model.ids import Key
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Refusal, Refused
 from kvgossip.runtime.engine import Tell
+from kvgossip.store.memory import MemoryStore
 from tests.api.served import Answer, Served
 
 Got = tuple[int, str]
@@ -84,10 +85,11 @@ def patch_of(name: str, value: object, last: Bring) -> Bring:
 
 
 def bring_unreadable(served: Served, patch: pytest.MonkeyPatch) -> Got:
-    def fail(key: Key) -> None:
+    def fail(store: MemoryStore, asked: Key | list[Key]) -> None:
         raise CorruptRowError("told by a test")
 
-    patch.setattr(served.node.replica, "read", fail)
+    patch.setattr(MemoryStore, "get", fail)
+    patch.setattr(MemoryStore, "get_many", fail)
     return got(served.get("/v1/kv/a"))
 
 

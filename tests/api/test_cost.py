@@ -67,6 +67,7 @@ async def count_request(request: bytes) -> float:
         calls = 0
         for _ in range(2):
             calls = sum(count_calls(lambda c=c: c.data_received(request)) for c in opened)  # type: ignore[misc]
+            calls += count_calls(connections.short_path._answer_asked)
             if node._engine is not None and node._engine._gathered:
                 calls += count_calls(node._engine._stage_gathered)
             for wire in wires:

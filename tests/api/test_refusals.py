@@ -10,6 +10,7 @@ from kvgossip.model.ids import Key, ReplicaId
 from kvgossip.model.value import Value
 from kvgossip.node.effects import Condition, Refusal, Refused, Result
 from kvgossip.runtime.engine import Tell
+from kvgossip.store.memory import MemoryStore
 from tests.api.served import Served, memory_node, serving
 
 EXPECTED = {
@@ -54,10 +55,11 @@ def test_every_refusal_has_its_problem(
 
 
 def test_a_row_that_cannot_be_read_is_503(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(key: Key) -> None:
+    def fail(store: MemoryStore, asked: Key | list[Key]) -> None:
         raise CorruptRowError("the row of key 'a' is corrupt")
 
-    monkeypatch.setattr(served.node.replica, "read", fail)
+    monkeypatch.setattr(MemoryStore, "get", fail)
+    monkeypatch.setattr(MemoryStore, "get_many", fail)
     answer = served.get("/v1/kv/a")
     assert (answer.status, answer.problem) == (503, "row-unreadable")
     assert "corrupt" in str(answer.json()["detail"])

@@ -154,6 +154,7 @@ def test_a_bug_in_a_handler_is_a_problem_document(monkeypatch: pytest.MonkeyPatc
     with serving(node) as served:
         served.put("/v1/kv/a", b"x")
         monkeypatch.setattr(node.replica, "read", None)
+        monkeypatch.setattr(node.replica, "read_many", None)
         answer = served.get("/v1/kv/a")
         assert (answer.status, answer.problem) == (500, "internal-error")
         assert served.get("/livez").status == 200

@@ -13,12 +13,18 @@ from random import SystemRandom
 import pytest
 
 from kvgossip.api import connection
+from kvgossip.api.connection import Connections
 from kvgossip.api.plain_request import HEADS_KEPT_MAX, PlainHead, PlainHeads, read_plain_head
 from kvgossip.api.server import SHUTDOWN_TIMEOUT_S
+from kvgossip.api.short_path import READ_TOGETHER_MAX
+from kvgossip.errors import CorruptRowError
+from kvgossip.model.ids import Key, Kind, make_key
+from kvgossip.model.value import Value
+from kvgossip.runtime.node import Node
 from kvgossip.store.base import Batch
 from kvgossip.store.memory import MemoryStore
 from tests.api.served import TIMEOUT_S, Served, memory_node, read_to_end, serving
-from tests.api.two_paths import compare
+from tests.api.two_paths import Wire, compare
 
 PUT = b"PUT /v1/kv/%b HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\n\r\n%b"
 GET = b"GET /v1/kv/%b HTTP/1.1\r\nHost: n\r\n\r\n"
@@ -207,8 +213,11 @@ def test_a_client_that_does_not_read_is_answered_no_further(
     with serving(memory_node()) as served:
         served.put("/v1/kv/big", b"x" * (1 << 20))
         with connected(served) as raw:
-            raw.sendall(GET % b"big" * 50)
-            wait_until(lambda: served.api.connection_count == 0)
+            for count in range(1, 50):
+                raw.sendall(GET % b"big")  # alone, as a client sends that waits for its answers
+                wait_until(lambda c=count: len(plain) == c or served.api.connection_count == 0)
+                if served.api.connection_count == 0:
+                    break
     assert 0 < plain.count("HTTP/1.1 200 OK") <= 8  # what the sockets hold
 
 
@@ -223,6 +232,105 @@ def test_a_client_that_leaves_while_its_put_waits_leaves_nothing_behind(disk: Di
         wait_until(lambda: not served.api._connections.connections)  # aiohttp's own list
         disk.free.set()
         wait_until(lambda: served.get("/v1/kv/a").status == 200)
+
+
+# -- the GETs of one turn of the loop
+
+
+class Turn:
+    """Connections without a network, of which each asks for a key in the same turn."""
+
+    def __init__(self, node: Node, count: int) -> None:
+        connections = Connections(node)
+        self.wires = [Wire() for _ in range(count)]
+        self._opened = [connections() for _ in self.wires]
+        for wire, opened in zip(self.wires, self._opened, strict=True):
+            opened.connection_made(wire)
+
+    async def ask(self, request: bytes) -> list[bytes]:
+        await asyncio.sleep(0)  # aiohttp's tasks begin to wait for requests
+        for number, opened in enumerate(self._opened):
+            opened.data_received(request % (b"k%d" % number))
+        await asyncio.sleep(0)
+        return [bytes(wire.said) for wire in self.wires]
+
+    def leave(self, number: int) -> None:
+        self._opened[number].connection_lost(None)
+
+
+async def filled(count: int) -> Node:
+    node = memory_node()
+    await node.start()
+    for number in range(count):
+        await node.put(make_key(Kind.KV, b"k%d" % number), Value(b"%d" % number))
+    return node
+
+
+def test_gets_of_one_turn_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    get_many = MemoryStore.get_many
+
+    def note(store: MemoryStore, keys: list[Key]) -> list[bytes | None]:
+        sizes.append(len(keys))
+        return get_many(store, keys)
+
+    async def ask() -> list[bytes]:
+        node = await filled(READ_TOGETHER_MAX + 3)
+        monkeypatch.setattr(MemoryStore, "get_many", note)
+        try:
+            return await Turn(node, READ_TOGETHER_MAX + 3).ask(GET)
+        finally:
+            await node.stop()
+
+    said = asyncio.run(ask())
+    assert sizes == [READ_TOGETHER_MAX, 3]
+    assert [answer.endswith(b"\r\n\r\n%d" % number) for number, answer in enumerate(said)] == [True] * len(
+        said
+    )
+
+
+def test_a_row_that_cannot_be_read_fails_its_own_get_and_a_client_that_left_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    get = MemoryStore.get
+
+    def get_if_sound(store: MemoryStore, key: Key) -> bytes | None:
+        if key.endswith(b"k1"):
+            raise CorruptRowError("planted")
+        return get(store, key)
+
+    def get_many_if_sound(store: MemoryStore, keys: list[Key]) -> list[bytes | None]:
+        return [get_if_sound(store, key) for key in keys]
+
+    async def ask() -> list[bytes]:
+        node = await filled(4)
+        monkeypatch.setattr(MemoryStore, "get", get_if_sound)
+        monkeypatch.setattr(MemoryStore, "get_many", get_many_if_sound)
+        try:
+            turn = Turn(node, 4)
+            asyncio.get_running_loop().call_later(0, turn.leave, 2)
+            return await turn.ask(GET)
+        finally:
+            await node.stop()
+
+    said = asyncio.run(ask())
+    assert [answer[9:12] for answer in (said[0], said[1], said[3])] == [b"200", b"503", b"200"]
+
+
+def test_a_bug_is_500_closes_the_connection_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> None:
+        node = await filled(1)
+        monkeypatch.setattr(node.replica, "read_many", None)
+        try:
+            turn = Turn(node, 2)
+            said = await turn.ask(GET)
+            assert [answer[9:12] for answer in said] == [b"500", b"500"]
+            assert all(wire.is_closed for wire in turn.wires)
+            assert node.measures.requests["/v1/kv/", "GET", 500] == 2
+        finally:
+            await node.stop()
+
+    asyncio.run(ask())
 
 
 def test_requests_are_counted_on_either_path(plain: list[str]) -> None:

@@ -71,14 +71,14 @@ class Path:
         await self.node.start()
         self._connections = Connections(self.node)
         short_path = self._connections.short_path
-        find = short_path.find_requests
+        find = short_path.find_request
 
-        def find_and_count(data: bytes) -> list[PlainRequest]:
-            found = find(data) if self._is_short else []
-            self.plain_count += len(found)
+        def find_and_count(data: bytes) -> PlainRequest | None:
+            found = find(data) if self._is_short else None
+            self.plain_count += found is not None
             return found
 
-        short_path.find_requests = find_and_count  # type: ignore[method-assign]
+        short_path.find_request = find_and_count  # type: ignore[method-assign]
 
     async def meet(self, pieces: list[tuple[bytes, bool]]) -> tuple[bytes, bool]:
         """What a connection says to pieces, and whether it is closed then. True: settle behind a piece."""
