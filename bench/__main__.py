@@ -19,6 +19,7 @@ NAMES = (
     "partition",
     "peers",
     "report",
+    "serf",
     "spread",
     "stall",
     "starts",
