@@ -21,6 +21,7 @@ _STARTS = {
     for status in HTTPStatus
 }
 _WITHOUT_LENGTH = (204, 304)
+CONNECTION_CLOSE = "Connection: close\r\n"
 
 
 class Answer(web.StreamResponse):
@@ -47,7 +48,7 @@ class Answer(web.StreamResponse):
         self._keep_alive = request.keep_alive and not self._must_close
         connection = ""
         if not self._keep_alive:
-            connection = "Connection: close\r\n"
+            connection = CONNECTION_CLOSE
         elif request.version.minor == 0:
             connection = "Connection: keep-alive\r\n"
         transport.write(self.encode(is_head=request.method == "HEAD", connection=connection))

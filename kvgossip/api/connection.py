@@ -27,7 +27,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from kvgossip.api.problem import Problem, ProblemError, raw_problem
+from kvgossip.api.problem import BUG_DETAIL, Problem, ProblemError, raw_problem
 from kvgossip.api.router import Router
 from kvgossip.api.short_path import ShortPath
 from kvgossip.model.context import CONTEXT_CHARS_MAX
@@ -55,8 +55,6 @@ _TOO_MANY_CONNECTIONS = raw_problem(
 _HEAD_TOO_LARGE = raw_problem(
     Problem.HEADERS_TOO_LARGE, f"the headers have more than {HEAD_BYTES_MAX} bytes together"
 )
-_BUG_DETAIL = "see the log of this node"
-_BUG = raw_problem(Problem.INTERNAL_ERROR, _BUG_DETAIL)
 
 
 class Connections(web.Server):
@@ -176,16 +174,15 @@ class Connection(web.RequestHandler):
             and not self._reading_paused
         )
 
-    def _answer_plain(self, answer: bytes | None) -> None:
+    def _answer_plain(self, answer: bytes, is_last: bool) -> None:
         waiter = self._held_waiter
         if waiter is None:
             return  # the client has gone
-        if answer is None:
-            self._end_wait()
-            self._end_with(_BUG)
+        self._end_wait()  # first: whatever fails, the connection is not held
+        if is_last:
+            self._end_with(answer)
             return
         self._send(answer)
-        self._end_wait()
         if self._force_close or self._close:
             waiter.cancel()
             if not self._force_close and self.transport is not None:
@@ -224,7 +221,7 @@ class Connection(web.RequestHandler):
 
 def _problem_of(status: int, exc: BaseException | None) -> ProblemError:
     if status >= 500:
-        return ProblemError(Problem.INTERNAL_ERROR, _BUG_DETAIL, must_close=True)
+        return ProblemError(Problem.INTERNAL_ERROR, BUG_DETAIL, must_close=True)
     text = str(exc)
     if isinstance(exc, LineTooLong) and exc.args[1] == TARGET_BYTES_MAX:
         return ProblemError(

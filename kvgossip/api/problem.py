@@ -72,6 +72,7 @@ class Problem(Enum):
 
 
 RETRY_AFTER_S = 1
+BUG_DETAIL = "see the log of this node"
 _RETRIED = frozenset(
     {
         Problem.NOT_READY,

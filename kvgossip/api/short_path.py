@@ -12,12 +12,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from kvgossip.api import kv
-from kvgossip.api.answer import Answer
+from kvgossip.api.answer import CONNECTION_CLOSE, Answer
 from kvgossip.api.errors import problem_of
 from kvgossip.api.plain_request import PlainHeads, PlainRequest
-from kvgossip.api.problem import ProblemError
+from kvgossip.api.problem import BUG_DETAIL, Problem, ProblemError
 from kvgossip.api.router import KV_PREFIX, end_request
 from kvgossip.api.written import answer_write
 from kvgossip.errors import KvGossipError
@@ -29,10 +30,13 @@ from kvgossip.node.local_writes import NO_CONDITION
 from kvgossip.runtime.node import Node
 
 READ_TOGETHER_MAX = 32
-"""More gain nothing; and their values are in memory together."""
+"""More gain little, and the largest values take 64 MiB while these are answered, as rows and as bodies."""
 
-Tell = Callable[[bytes | None], None]
-"""Is called once with the answer; with None after a bug, which is in the log."""
+Tell = Callable[[bytes, bool], None]
+"""Is called once with the whole answer, and True if the connection ends with it."""
+Found = tuple[Entry, str] | Exception | None
+"""What became of a read: the entry and its version, nothing, or why it cannot be read."""
+T = TypeVar("T")
 
 _log = logging.getLogger("kvgossip.api")
 
@@ -68,42 +72,37 @@ class ShortPath:
             self._answer_some(some)
 
     def _answer_some(self, asked: list[tuple[PlainRequest, Tell]]) -> None:
-        keys = [make_key(Kind.KV, request.name) for request, _ in asked]
-        rows: Sequence[tuple[Entry, str] | KvGossipError | None]
+        rows: Sequence[Found]
         try:
-            rows = self._node.replica.read_many(keys)
-        except KvGossipError as error:
-            rows = [error] * len(keys)
-        except Exception:
-            for request, tell in asked:
-                self._note_bug(request.method)
-                tell(None)
-            return
-        for (request, tell), row in zip(asked, rows, strict=True):
-            tell(self._show(request, row))
+            rows = self._node.replica.read_many([make_key(Kind.KV, request.name) for request, _ in asked])
+        except Exception as error:
+            if len(asked) > 1:  # no request fails by another
+                for one in asked:
+                    self._answer_some([one])
+                return
+            rows = [error]
+        for (request, tell), found in zip(asked, rows, strict=True):
+            self._end(request, tell, self._show, found)
 
-    def _show(self, request: PlainRequest, row: tuple[Entry, str] | KvGossipError | None) -> bytes | None:
-        try:
-            answer = (
-                _refusal(row) if isinstance(row, KvGossipError) else kv.show(self._node, row, NO_CONDITION)
-            )
-            end_request(self._node, KV_PREFIX, request.method, answer)
-            return answer.encode(is_head=request.method == "HEAD")
-        except Exception:
-            self._note_bug(request.method)
-            return None
+    def _show(self, found: Found) -> Answer:
+        if isinstance(found, KvGossipError):
+            return _refusal(found)
+        if isinstance(found, Exception):
+            raise found
+        return kv.show(self._node, found, NO_CONDITION)
 
     def _begin_put(self, request: PlainRequest, tell: Tell) -> bool:
         node = self._node
         key = make_key(Kind.KV, request.name)
 
-        def finish(result: Result | KvGossipError) -> None:
+        def show(result: Result | KvGossipError) -> Answer:
             try:
-                answer = answer_write(node.secret, key, result, is_put=True)
+                return answer_write(node.secret, key, result, is_put=True)
             except (ProblemError, KvGossipError) as error:
-                answer = _refusal(error)
-            end_request(node, KV_PREFIX, "PUT", answer)
-            tell(answer.encode(is_head=False))
+                return _refusal(error)
+
+        def finish(result: Result | KvGossipError) -> None:
+            self._end(request, tell, show, result)
 
         try:
             node.begin_put(key, Value(request.body, request.content_type), finish)
@@ -111,9 +110,18 @@ class ShortPath:
             return False
         return True
 
-    def _note_bug(self, method: str) -> None:
-        self._node.measures.requests[KV_PREFIX, method, 500] += 1
-        _log.exception("a request failed: %s %s", method, KV_PREFIX)
+    def _end(self, request: PlainRequest, tell: Tell, show: Callable[[T], Answer], outcome: T) -> None:
+        """Count a request and tell its answer. After a bug that is a 500, as on the long path."""
+        is_head = request.method == "HEAD"
+        try:
+            answer = show(outcome)
+            end_request(self._node, KV_PREFIX, request.method, answer)
+            tell(answer.encode(is_head=is_head), False)
+        except Exception:
+            _log.exception("a request failed: %s %s%r", request.method, KV_PREFIX, request.name)
+            self._node.measures.requests[KV_PREFIX, request.method, 500] += 1
+            answer = ProblemError(Problem.INTERNAL_ERROR, BUG_DETAIL, must_close=True).answer()
+            tell(answer.encode(is_head=is_head, connection=CONNECTION_CLOSE), True)
 
 
 def _refusal(error: ProblemError | KvGossipError) -> Answer:

@@ -12,19 +12,24 @@ from random import SystemRandom
 
 import pytest
 
-from kvgossip.api import connection
+from kvgossip.api import connection, kv
+from kvgossip.api.answer import Answer
 from kvgossip.api.connection import Connections
 from kvgossip.api.plain_request import HEADS_KEPT_MAX, PlainHead, PlainHeads, read_plain_head
 from kvgossip.api.server import SHUTDOWN_TIMEOUT_S
 from kvgossip.api.short_path import READ_TOGETHER_MAX
 from kvgossip.errors import CorruptRowError
+from kvgossip.model.entry import Entry
 from kvgossip.model.ids import Key, Kind, make_key
+from kvgossip.model.kv import KvEntry
 from kvgossip.model.value import Value
+from kvgossip.node.effects import Condition
+from kvgossip.node.rows import RowError
 from kvgossip.runtime.node import Node
 from kvgossip.store.base import Batch
 from kvgossip.store.memory import MemoryStore
 from tests.api.served import TIMEOUT_S, Served, memory_node, read_to_end, serving
-from tests.api.two_paths import Wire, compare
+from tests.api.two_paths import DATE, QUIET_TURNS, Wire, compare
 
 PUT = b"PUT /v1/kv/%b HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\n\r\n%b"
 GET = b"GET /v1/kv/%b HTTP/1.1\r\nHost: n\r\n\r\n"
@@ -241,21 +246,22 @@ class Turn:
     """Connections without a network, of which each asks for a key in the same turn."""
 
     def __init__(self, node: Node, count: int) -> None:
-        connections = Connections(node)
+        self.connections = Connections(node)
         self.wires = [Wire() for _ in range(count)]
-        self._opened = [connections() for _ in self.wires]
-        for wire, opened in zip(self.wires, self._opened, strict=True):
+        self.opened = [self.connections() for _ in self.wires]
+        for wire, opened in zip(self.wires, self.opened, strict=True):
             opened.connection_made(wire)
 
     async def ask(self, request: bytes) -> list[bytes]:
         await asyncio.sleep(0)  # aiohttp's tasks begin to wait for requests
-        for number, opened in enumerate(self._opened):
+        for number, opened in enumerate(self.opened):
             opened.data_received(request % (b"k%d" % number))
-        await asyncio.sleep(0)
+        for _ in range(QUIET_TURNS):
+            await asyncio.sleep(0)
         return [bytes(wire.said) for wire in self.wires]
 
     def leave(self, number: int) -> None:
-        self._opened[number].connection_lost(None)
+        self.opened[number].connection_lost(None)
 
 
 async def filled(count: int) -> Node:
@@ -317,20 +323,69 @@ def test_a_row_that_cannot_be_read_fails_its_own_get_and_a_client_that_left_none
     assert [answer[9:12] for answer in (said[0], said[1], said[3])] == [b"200", b"503", b"200"]
 
 
-def test_a_bug_is_500_closes_the_connection_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ask() -> None:
-        node = await filled(1)
-        monkeypatch.setattr(node.replica, "read_many", None)
+def test_a_bug_is_500_for_its_own_request_alone_as_on_the_long_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    show = kv.show
+
+    def show_but_one(node: Node, found: tuple[Entry, str] | None, condition: Condition) -> Answer:
+        if found is not None and isinstance(found[0], KvEntry) and found[0].value == Value(b"1"):
+            raise ValueError("planted")
+        return show(node, found, condition)
+
+    async def ask(request: bytes, is_short: bool) -> tuple[list[bytes], list[bool], int]:
+        node = await filled(3)
         try:
-            turn = Turn(node, 2)
-            said = await turn.ask(GET)
-            assert [answer[9:12] for answer in said] == [b"500", b"500"]
-            assert all(wire.is_closed for wire in turn.wires)
-            assert node.measures.requests["/v1/kv/", "GET", 500] == 2
+            turn = Turn(node, 3)
+            if not is_short:
+                monkeypatch.setattr(turn.connections.short_path, "find_request", lambda data: None)
+            said = await turn.ask(request)
+            count = node.measures.requests["/v1/kv/", request.split()[0].decode(), 500]
+            return [DATE.sub(b"", answer) for answer in said], [wire.is_closed for wire in turn.wires], count
         finally:
             await node.stop()
 
-    asyncio.run(ask())
+    monkeypatch.setattr(kv, "show", show_but_one)
+    for request in (GET, b"HEAD" + GET[3:]):
+        short = asyncio.run(ask(request, True))
+        assert [answer[9:12] for answer in short[0]] == [b"200", b"500", b"200"]
+        assert short[1:] == ([False, True, False], 1)
+        assert asyncio.run(ask(request, False))[0][1] == short[0][1]
+
+
+def test_a_bug_in_reading_fails_no_other_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> list[bytes]:
+        node = await filled(3)
+        read_many = node.replica.read_many
+
+        def read_but_one(keys: list[Key]) -> list[tuple[Entry, str] | RowError | None]:
+            if any(key.endswith(b"k1") for key in keys):
+                raise ValueError("planted")
+            return read_many(keys)
+
+        monkeypatch.setattr(node.replica, "read_many", read_but_one)
+        try:
+            return await Turn(node, 3).ask(GET)
+        finally:
+            await node.stop()
+
+    assert [answer[9:12] for answer in asyncio.run(ask())] == [b"200", b"500", b"200"]
+
+
+def test_an_answer_that_cannot_be_sent_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(data: bytes) -> None:
+        raise RuntimeError("planted")
+
+    async def ask() -> list[bytes]:
+        node = await filled(3)
+        turn = Turn(node, 3)
+        monkeypatch.setattr(turn.wires[1], "write", fail)
+        try:
+            said = await turn.ask(GET)
+            assert turn.opened[1]._held_waiter is None
+            return said
+        finally:
+            await node.stop()
+
+    assert [answer[9:12] for answer in asyncio.run(ask())] == [b"200", b"", b"200"]
 
 
 def test_requests_are_counted_on_either_path(plain: list[str]) -> None:

@@ -31,7 +31,7 @@ REQUESTS_MAX = 6
 _NAMES_OF_WRITES = re.compile(
     rb"\b(?:[0-9a-f]{16}){1,2}\b|(?<=Kv-Stamp: )[\d.]+|(?<=Kv-Context: )[\w-]+|(?<=Kv-Expires: )\d+"
 )
-_DATE = re.compile(rb"Date: [^\r]+")
+DATE = re.compile(rb"Date: [^\r]+")
 
 
 class Wire(asyncio.Transport):
@@ -106,7 +106,7 @@ class Path:
 
 def _numbered(said: bytes) -> bytes:
     seen: dict[bytes, int] = {}
-    dateless = _DATE.sub(b"Date: now", said)
+    dateless = DATE.sub(b"Date: now", said)
     return _NAMES_OF_WRITES.sub(lambda found: b"#%d" % seen.setdefault(found[0], len(seen)), dateless)
 
 
