@@ -7,8 +7,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from kvgossip.cli.local_cluster import NodeProcess
+
+_NEIGHBOUR_LIMITS = [Path(f"/proc/sys/net/ipv4/neigh/default/gc_thresh{number}") for number in (3, 2, 1)]
 
 
 class Network:
@@ -38,6 +41,7 @@ class Network:
         forwarded = f"FORWARD -i {self._bridge} -o {self._bridge} -j ACCEPT"
         _run(f"iptables -I {forwarded}")
         cleanup.callback(_run, f"iptables -D {forwarded}")
+        self._make_room_for_neighbours(cleanup)
         for number, name in enumerate(self._names, start=1):
             _run(f"ip netns add {name}")
             cleanup.callback(_run, f"ip netns del {name}")
@@ -46,6 +50,18 @@ class Network:
             _run(f"ip -n {name} addr add {self._address(number)}/24 dev eth0")
             _run(f"ip -n {name} link set eth0 up")
             _run(f"ip -n {name} link set lo up")
+
+    def _make_room_for_neighbours(self, cleanup: ExitStack) -> None:
+        """The kernel counts the neighbours of all namespaces together, and above its limit drops packets.
+
+        As it comes the limit is 1,024, which 33 nodes exceed that all know each other.
+        """
+        wanted = len(self._names) ** 2 + 1_024
+        for threshold in _NEIGHBOUR_LIMITS:
+            limit = threshold.read_text()
+            if int(limit) < wanted:
+                threshold.write_text(str(wanted))
+                cleanup.callback(threshold.write_text, limit)
 
     def cut(self, side: list[int]) -> None:
         """Drop all packets between the nodes of ``side``, counted from 1, and the others, both ways."""
