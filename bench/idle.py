@@ -55,16 +55,17 @@ def start(nodes: Sequence[NodeProcess]) -> None:
 
 def rest(nodes: Sequence[NodeProcess], net: Network, seconds: float) -> Figures:
     """What each of ``nodes`` sends and uses while nothing happens."""
-    before, cpu_before = net.sent_bytes(), [node.cpu_seconds for node in nodes]
-    started_s = time.monotonic()
+    before, before_s = net.sent_bytes(), time.monotonic()
+    cpu_before, cpu_before_s = [node.cpu_seconds for node in nodes], time.monotonic()
     time.sleep(seconds)
-    lasted_s = time.monotonic() - started_s
-    sent = [after - first for after, first in zip(net.sent_bytes(), before, strict=True)]
     cpu = [node.cpu_seconds - first for node, first in zip(nodes, cpu_before, strict=True)]
+    cpu_lasted_s = time.monotonic() - cpu_before_s
+    sent = [after - first for after, first in zip(net.sent_bytes(), before, strict=True)]
+    lasted_s = time.monotonic() - before_s  # to ask many namespaces takes its time
     return {
         "idle_bytes_per_s": sum(sent) / len(nodes) / lasted_s,
         "idle_bytes_per_s_max": max(sent) / lasted_s,
-        "idle_cpu_share": sum(cpu) / len(nodes) / lasted_s,
-        "idle_cpu_share_max": max(cpu) / lasted_s,
+        "idle_cpu_share": sum(cpu) / len(nodes) / cpu_lasted_s,
+        "idle_cpu_share_max": max(cpu) / cpu_lasted_s,
         "resident_mib": sum(node.resident_bytes for node in nodes) / len(nodes) / 2**20,
     }
