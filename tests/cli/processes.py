@@ -22,12 +22,18 @@ def command(*argv: object, env: Mapping[str, str] | None = None) -> Iterator[sub
         text=True,
         cwd=ROOT,
         env={**os.environ, **(env or {})},
+        preexec_fn=_hear_interrupts,
     )
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
