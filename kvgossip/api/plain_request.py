@@ -44,13 +44,12 @@ class PlainHead:
 
 
 class PlainRequest(NamedTuple):
-    """``name``: the key as the client calls it. ``end``: where the next request begins."""
+    """``name``: the key as the client calls it."""
 
     method: str
     name: bytes
     content_type: str
     body: bytes
-    end: int
 
 
 class PlainHeads:
@@ -59,9 +58,9 @@ class PlainHeads:
     def __init__(self) -> None:
         self._known: dict[bytes, PlainHead] = {}
 
-    def find_request(self, data: bytes, start: int) -> PlainRequest | None:
-        """The plain request that begins at ``start``; None if there is none."""
-        line = _LINE.match(data, start)
+    def find_request(self, data: bytes) -> PlainRequest | None:
+        """The plain request that ``data`` is, from first byte to last; None if it is anything else."""
+        line = _LINE.match(data)
         if line is None:
             return None
         head_start = line.end()
@@ -74,17 +73,14 @@ class PlainHeads:
                 return None
         method, name = line.groups()
         length = head.length
-        if method != b"PUT":
-            if length is not None or head.content_type:
-                return None
-            return PlainRequest("GET" if method == b"GET" else "HEAD", name, "", b"", head_end + 2)
-        if length is None:
-            return None
         body_start = head_end + 2
-        end = body_start + length
-        if end > len(data):
+        if method != b"PUT":
+            if length is not None or head.content_type or body_start != len(data):
+                return None
+            return PlainRequest("GET" if method == b"GET" else "HEAD", name, "", b"")
+        if length is None or body_start + length != len(data):
             return None
-        return PlainRequest("PUT", name, head.content_type, data[body_start:end], end)
+        return PlainRequest("PUT", name, head.content_type, data[body_start:])
 
     def _learn(self, raw: bytes) -> PlainHead | None:
         head = read_plain_head(raw)

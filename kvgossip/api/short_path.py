@@ -52,10 +52,7 @@ class ShortPath:
 
     def find_request(self, data: bytes) -> PlainRequest | None:
         """The plain request that ``data`` is; None if it is anything else, or the node is not ready."""
-        if not self._node.is_ready:
-            return None
-        request = self._heads.find_request(data, 0)
-        return None if request is None or request.end != len(data) else request
+        return self._heads.find_request(data) if self._node.is_ready else None
 
     def begin(self, request: PlainRequest, tell: Tell) -> bool:
         """Begin to answer; ``tell`` is called later. False if the request is for the long path."""
