@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from bench.environment import Figures, write_result
 from bench.namespaces import Network, network
-from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
+from kvgossip.cli.local_cluster import ClusterError, LocalCluster, NodeProcess
 
 FEW = 8
+TOGETHER = 2
+CALM_CORES = 1.0
 SEEDS = 3
 TARGETS_FEW = {"idle_bytes_per_s": 500.0, "idle_cpu_share": 0.003}
 TARGETS_MANY = {"idle_bytes_per_s": 20_000.0, "idle_cpu_share": 0.007}
@@ -40,17 +42,29 @@ def measure(count: int, settle_s: float, seconds: float) -> Figures:
 
 
 def start(nodes: Sequence[NodeProcess]) -> None:
-    """A few at a time, each with three seeds: what many use to start together is not what is measured."""
+    """Two when the others are calm, each with three seeds: what many use to start is not what is measured."""
     seeds = [node.peer for node in nodes[: SEEDS + 1]]
     for node in nodes:
         others = [seed for seed in seeds if seed != node.peer][:SEEDS]
         node.command[node.command.index("--seeds") + 1] = ",".join(others)
-    for number in range(0, len(nodes), FEW):
-        few = nodes[number : number + FEW]
+    for number in range(0, len(nodes), TOGETHER):
+        few = nodes[number : number + TOGETHER]
         for node in few:
             node.start()
         for node in few:
             node.wait_ready(START_TIMEOUT_S)
+        wait_calm(nodes[: number + TOGETHER])
+
+
+def wait_calm(nodes: Sequence[NodeProcess]) -> None:
+    """Wait until all of ``nodes`` together use less than ``CALM_CORES`` for a second."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        before, before_s = sum(node.cpu_seconds for node in nodes), time.monotonic()
+        time.sleep(1.0)
+        if sum(node.cpu_seconds for node in nodes) - before < CALM_CORES * (time.monotonic() - before_s):
+            return
+    raise ClusterError(f"{len(nodes)} nodes found no rest within {START_TIMEOUT_S:.0f} s")
 
 
 def rest(nodes: Sequence[NodeProcess], net: Network, seconds: float) -> Figures:

@@ -55,6 +55,10 @@ WRITE_BYTES = 512
 """What a write takes besides its value while it waits, or little less."""
 COMMIT_RETRY_S = 0.2
 """After a commit that failed, the next one waits this long: a full disk is no reason to spin."""
+LATE_S = 0.05
+"""A timer that comes so late shows that the loop was held, and its sockets may be full."""
+_READ_FIRST_S = 0.01
+"""Some turns of the loop, which read them."""
 _TIMER_S_MIN = 0.001
 
 P = ParamSpec("P")
@@ -186,6 +190,13 @@ class Engine:
         self._feed(self._replica.handle_vitals, vitals, read_now())
 
     def _handle_timer(self) -> None:
+        """What came while the loop was held is read first, before anybody is blamed for his silence."""
+        if time.monotonic() - self._timer_due_ms / 1_000 < LATE_S:
+            self._wake_replica()
+        else:
+            self._timer = self._loop.call_later(_READ_FIRST_S, self._wake_replica)
+
+    def _wake_replica(self) -> None:
         self._timer = None
         self._feed(self._replica.handle_timer, read_now())
 

@@ -22,6 +22,7 @@ from kvgossip.node.effects import Event
 from kvgossip.runtime.endpoint import EndpointError
 from kvgossip.runtime.faults import Faults
 from kvgossip.runtime.handshake import DuplicateLinkError, HandshakeError, Hello, SelfReachedError
+from kvgossip.runtime.lateness import Lateness
 from kvgossip.runtime.link import Link, LinkCounters
 from kvgossip.runtime.openings import Openings
 from kvgossip.runtime.peer import REFUSED_RETRY_S, RETRY_S, WANTED_S, DialBudget, Peer
@@ -63,7 +64,8 @@ class Transport:
         self._failed: dict[Address, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = ByteBudget()
-        self._budget = DialBudget(self._loop.time())
+        self._lateness = Lateness()
+        self._budget = DialBudget(self._loop.time(), self._lateness)
         self._openings = Openings(hello, key, faults, link_to=self._link_to, take=self._take)
         self._listener = PeerListener(self._accept)
         self._tick_due_s = self._loop.time()
@@ -176,11 +178,14 @@ class Transport:
         """Look after links, dial who is due, forget who is not wanted."""
         now_s = self._loop.time()
         stall_s = now_s - self._tick_due_s
+        self._lateness.note(stall_s)
         for peer in sorted(self._peers.values(), key=lambda peer: peer.next_try_s):
             if peer.link is not None:
                 peer.link.excuse(max(stall_s, 0))
                 if peer.link.check_alive(now_s) and peer.link.is_idle(now_s):
                     self._spawn(peer.link.close())
+            elif peer.is_slow(now_s, self._lateness.seconds):
+                self._fail(peer, "peer-unreachable", "it does not answer; the try goes on")
             elif peer.is_wanted(now_s):
                 self._dial_if_due(peer, now_s)
             elif not peer.is_dialling:
@@ -212,7 +217,7 @@ class Transport:
             return
         if self._budget.take(now_s):
             self._dials += 1
-            peer.is_dialling = True
+            peer.dialled_s = now_s
             self._spawn(self._dial(peer))
 
     async def _dial(self, peer: Peer) -> None:
@@ -233,7 +238,7 @@ class Transport:
             reason = str(error) or "it did not answer in time"
             self._give_up_try(peer, started_s, RETRY_S, "peer-unreachable", reason)
         finally:
-            peer.is_dialling = False
+            peer.dialled_s = None
         if link is not None:
             await self._run(link)
 
@@ -255,8 +260,12 @@ class Transport:
     def _give_up_try(self, peer: Peer, started_s: float, pause_s: float, name: str, reason: str) -> None:
         if peer.link is not None:
             return  # meanwhile the peer reached us
-        peer.has_failed = True
         peer.plan_try(self._rng, since_s=started_s, pause_s=pause_s)
+        self._fail(peer, name, reason)
+
+    def _fail(self, peer: Peer, name: str, reason: str) -> None:
+        """From now on frames for ``peer`` are dropped, until it is reached."""
+        peer.has_failed = True
         self._drop_queue(peer)
         # An unreachable peer fails now in this way, now in that: it is told once.
         trouble = name if name == "peer-unreachable" else reason

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from kvgossip.node.vital_signs import Vitals
@@ -12,6 +13,8 @@ from kvgossip.store.rocks_open import RESERVE_BYTES, free_bytes
 DISK_FULL = "disk-full"
 LOOP_STALLED = "loop-stalled"
 STOPPING = "stopping"
+STALL_TOLD_S = 30.0
+"""A change of troubles is news for all members, and on a starved machine stalls come and go all the time."""
 
 
 class VitalsMeter:
@@ -22,17 +25,19 @@ class VitalsMeter:
         self.is_stopping = False
         self._data_dir = data_dir
         self._count_stalls = count_stalls
-        self._stalls_told = 0
+        self._stalls_seen = 0
+        self._stalled_s = -inf
         self._cpu_s = time.process_time()
         self._read_s = time.monotonic()
 
     def read(self) -> Vitals:
-        """A loop that stalled since the last time is told once: by now it runs again."""
+        """A loop that stalled is told for ``STALL_TOLD_S``: by now it runs again."""
         cpu_s, now_s, stalls = time.process_time(), time.monotonic(), self._count_stalls()
         share = (cpu_s - self._cpu_s) / max(now_s - self._read_s, 0.001)
         self._cpu_s, self._read_s = cpu_s, now_s
-        has_stalled = stalls > self._stalls_told
-        self._stalls_told = stalls
+        if stalls > self._stalls_seen:
+            self._stalls_seen, self._stalled_s = stalls, now_s
+        has_stalled = now_s - self._stalled_s < STALL_TOLD_S
         memory_bytes = disk_free_bytes = 0
         with suppress(OSError):  # platforms other than Linux do not tell
             memory_bytes = resident_bytes()

@@ -29,14 +29,16 @@ from kvgossip.model.ids import Address
 from kvgossip.runtime import tcp
 from kvgossip.runtime.endpoint import Endpoint
 
-CONNECT_TIMEOUT_S = 1.0
-OPENING_TIMEOUT_S = 2.0
-"""From the first byte of a connection to its link, on either side."""
+CONNECT_TIMEOUT_S = 3.0
+"""The kernel asks again each second. Who comes a second late himself must not take that for silence."""
+OPENING_TIMEOUT_S = 10.0
+"""From the first byte of a connection to its link, on either side. On a starved machine each of the six steps
+takes half a second, and a try that is given up short of its end is made again from the start."""
 CLOSE_TIMEOUT_S = 1.0
-OPENINGS_MAX = 64
+OPENINGS_MAX = 128
 """Strangers' connections held at a time; each may make us hold one frame."""
 PEER_PATH = "/v1/peer"
-_BACKLOG = 128
+_BACKLOG = 1_024
 _MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 1  # aiohttp refuses what is not below its limit
 
 _silent = logging.getLogger("kvgossip.peer_listener")
@@ -154,7 +156,8 @@ class PeerListener:
 
     async def start(self, sock: socket.socket) -> None:
         """Take connections from ``sock``, which is bound and listening."""
-        self._listening = await asyncio.get_running_loop().create_server(self._new_connection, sock=sock)
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._new_connection, sock=sock, backlog=_BACKLOG)
 
     async def stop(self) -> None:
         """Take no more connections, and end those that are left."""

@@ -9,6 +9,7 @@ import pytest
 
 from kvgossip.model.ids import format_id
 from kvgossip.node.effects import MemberEvent
+from kvgossip.runtime import vitals
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.member_feed import MemberEventKind
 from kvgossip.runtime.settings import SettingsError
@@ -201,6 +202,7 @@ def test_a_node_that_stalled_or_stops_tells_the_others(monkeypatch: pytest.Monke
             two._watchdog.stall_count += 1
             two._running().handle_vitals(two._vitals.read())
             await until(lambda: told == [("loop-stalled",)])
+            monkeypatch.setattr(vitals, "STALL_TOLD_S", 0.0)
             two._running().handle_vitals(two._vitals.read())
             await until(lambda: told == [("loop-stalled",), ()])
             await two.stop()

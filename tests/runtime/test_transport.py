@@ -15,9 +15,10 @@ from kvgossip.config import FRAME_BYTES_MAX
 from kvgossip.model.ids import Address
 from kvgossip.runtime import link as link_module
 from kvgossip.runtime import transport as transport_module
+from kvgossip.runtime import websocket as websocket_module
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.send_queue import BULK_BYTES_MAX
-from kvgossip.runtime.websocket import PEER_PATH, DialledSocket
+from kvgossip.runtime.websocket import OPENINGS_MAX, PEER_PATH, DialledSocket
 from tests.runtime.peers import Peer, until
 
 ROOT = Path(__file__).parents[2]
@@ -340,13 +341,23 @@ def test_a_handshake_with_a_cut_peer_hangs_and_goes_on_after_the_heal() -> None:
             await until(lambda: bool(one.failed), timeout_s=4)
             assert one.event_names() == ["peer-unreachable"]
             assert not two.connected
+            one.send(two, b"lost")
+            await until(lambda: one.failed[two.address] == 2)
             two.faults.replace(to=[], from_=[])
             await until(lambda: one.connected[two.address] == 1, timeout_s=4)
+            assert one.transport.counters()["dials"] == 1, "a frame waits for a second, the handshake for ten"
+            one.send(two, b"there")
+            await until(lambda: two.frames == [b"there"])
+            assert one.event_names() == ["peer-unreachable", "peer-reached"]
 
     run(main())
 
 
-def test_garbage_before_the_handshake_is_answered_by_a_closed_connection() -> None:
+def test_garbage_before_the_handshake_is_answered_by_a_closed_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket_module, "OPENING_TIMEOUT_S", 2.0)
+
     async def main() -> None:
         async with Peer() as one, ClientSession() as session:
             url = f"http://{one.dialled}{PEER_PATH}"
@@ -368,7 +379,9 @@ def test_garbage_before_the_handshake_is_answered_by_a_closed_connection() -> No
     run(main())
 
 
-def test_half_open_connections_are_closed_within_seconds() -> None:
+def test_half_open_connections_are_closed_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_module, "OPENING_TIMEOUT_S", 2.0)
+
     async def main() -> None:
         async with Peer() as one:
             loop = asyncio.get_running_loop()
@@ -390,7 +403,7 @@ def test_half_open_connections_are_closed_within_seconds() -> None:
 def test_a_flood_of_openings_is_bounded() -> None:
     async def main() -> None:
         async with Peer() as one, Peer() as two:
-            strangers = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(100)]
+            strangers = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(OPENINGS_MAX + 36)]
             await until(lambda: one.transport.counters()["openings_failed"] >= 36)
             two.send(one, b"through")
             await until(lambda: one.frames == [b"through"])

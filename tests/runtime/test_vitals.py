@@ -31,13 +31,20 @@ def test_the_disk_is_told_and_is_full_below_the_reserve(
     assert VitalsMeter(None, lambda: 0).read().disk_free_bytes == 0
 
 
-def test_a_stall_is_told_once_and_a_stop_from_then_on() -> None:
+def test_a_stall_is_told_for_a_while_and_a_stop_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     stalls = 0
     meter = VitalsMeter(None, lambda: stalls)
+    assert meter.read().troubles == ()
     stalls = 2
     assert meter.read().troubles == ("loop-stalled",)
+    now_s += vitals.STALL_TOLD_S - 1
+    assert meter.read().troubles == ("loop-stalled",)
+    now_s += 2
     assert meter.read().troubles == ()
     meter.is_stopping = True
     stalls = 3
     assert meter.read().troubles == ("loop-stalled", "stopping")
+    now_s += vitals.STALL_TOLD_S + 1
     assert meter.read().troubles == ("stopping",)
