@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kvgossip.cli.local_cluster import LocalCluster, NodeProcess
+from kvgossip.runtime.websocket import OPENING_TIMEOUT_S
 from tests.faults.calls import Client, get, put, status
 from tests.faults.hostile_frames import BROKEN, FRAMES, decoded, is_hello, may_write, proven, told_root
 from tests.faults.memory import MemoryWatch
@@ -30,7 +31,7 @@ from tests.faults.raw_peer import RawPeer, cluster_secret
 
 READ_S_MAX = 5.0
 GROWN_BYTES_MAX = 64 << 20
-SILENT_S = 10.0
+SILENT_S = OPENING_TIMEOUT_S + 4.0
 FRAMES_KEPT = 200
 EXAMPLES_A_ROUND = 50
 HONEST = {f"honest{number}": "v" * number for number in range(50)}

@@ -12,6 +12,7 @@ from kvgossip.cli.local_cluster import NodeProcess
 from kvgossip.config import FRAME_BYTES_MAX
 from kvgossip.model.secret import ClusterSecret
 from kvgossip.runtime.handshake import HandshakeError
+from kvgossip.runtime.websocket import OPENING_TIMEOUT_S
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
 from tests.faults.calls import get, put, status, until
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.faults
 
 MEMORY_BYTES_MAX = 64 << 20
 EXAMPLES, RNG_SEED = 40, 1
-SILENT_S = 8.0
+SILENT_S = OPENING_TIMEOUT_S + 4.0
 """A link that does not answer is given up well before."""
 
 
