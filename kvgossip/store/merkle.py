@@ -129,6 +129,8 @@ class MerkleTree:
         assert 0 <= bits <= child_bits <= HASH_BITS
         first = prefix << child_bits - bits
         end = prefix + 1 << child_bits - bits
+        if child_bits == TOP_BITS:
+            return self._tops[first:end]
         if self.is_summed(end - 1, child_bits):  # leaves are split in order: then the others are, too
             return [self._inner(child, child_bits) for child in range(first, end)]
         sums = [0] * (end - first)
