@@ -98,7 +98,7 @@ def make_machines(
         staging,
         merging,
         me=profile.peer,
-        load=lambda key: rows.load(key, tuning.inline_bytes_max),
+        load=lambda keys: rows.load_many(keys, tuning.inline_bytes_max),
         tuning=tuning,
         rng=rng,
         outbox=outbox,

@@ -56,7 +56,14 @@ class Rows:
 
     def load(self, key: Key, inline_bytes_max: int) -> Carried | Offer | None:
         """An entry as it travels: whole, or offered if it is larger than that."""
-        data = self._store.get(key)
+        return self._pack(key, self._store.get(key), inline_bytes_max)
+
+    def load_many(self, keys: Sequence[Key], inline_bytes_max: int) -> list[Carried | Offer | None]:
+        """The same for each of ``keys``, read together. One corrupt row fails all."""
+        found = zip(keys, self._store.get_many(keys), strict=True)
+        return [self._pack(key, data, inline_bytes_max) for key, data in found]
+
+    def _pack(self, key: Key, data: bytes | None, inline_bytes_max: int) -> Carried | Offer | None:
         if data is None:
             return None
         if len(data) <= inline_bytes_max:

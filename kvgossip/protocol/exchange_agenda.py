@@ -5,7 +5,7 @@ short although everything may differ. What is to be given waits a little for mor
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kvgossip.config import Tuning
@@ -22,8 +22,8 @@ GIVES_HELD_MAX = 64
 """Keys or ranges to give that wait for the comparisons to end."""
 _GIVE_SCAN_ROWS = 256
 
-Load = Callable[[Key], Carried | Offer | None]
-"""An entry as it travels, from the committed rows. Raises ``CorruptRowError``."""
+Load = Callable[[Sequence[Key]], list[Carried | Offer | None]]
+"""Entries as they travel, from the committed rows. Raises ``CorruptRowError``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Agenda:
         offers: list[Offer] = []
         size = 0
         for key in self._take_keys_to_give():
-            item = self._load(key)
+            (item,) = self._load([key])
             if isinstance(item, Carried):
                 entries.append(item)
                 size += len(key) + len(item.data)

@@ -8,7 +8,7 @@ Invariants: at most ``exchange_sessions_max`` sessions, idle ones ended after ``
 holds at most one batch of entries and ``DESCRIBED_MAX`` descriptions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvgossip.config import Tuning
@@ -21,7 +21,7 @@ from kvgossip.protocol.exchange_agenda import COMPARED_RANGES_MAX, FETCH_WEIGHT_
 from kvgossip.protocol.outbox import Outbox
 from kvgossip.protocol.range_view import Beside, RangeView
 from kvgossip.protocol.ranges import WHOLE, Range, checked_range, is_later, pack_ranges, unpack_pairs
-from kvgossip.store.base import Store
+from kvgossip.store.base import HashRow, Store
 from kvgossip.wire.messages import (
     Carried,
     ClockShare,
@@ -44,6 +44,8 @@ ACTIVE_MS = 3_000
 """A session that asked nothing for this long no longer keeps others away, and gives way if room is short."""
 DESCRIBED_MAX = 128
 OFFERS_MAX = 4
+READ_FIRST = 4
+"""Entries that are read before it is known how large they are."""
 
 ReadClock = Callable[[], tuple[NodeClock, int]]
 """The committed node clock and its hash."""
@@ -268,7 +270,7 @@ class ExchangeAnswers:
         theirs, mine = beside.theirs, beside.mine
         earlier = {h for h, there in theirs.items() if is_later(there, mine.get(h, {}))}
         lacking = {h for h, there in theirs.items() if len(mine.get(h, {})) < len(there)}
-        items = [self._load(row.key) for row in beside.others if row.hash not in earlier]
+        items = self._load([row.key for row in beside.others if row.hash not in earlier])
         if not parcel.add_all(items):
             differing.append(beside.range)
             return
@@ -284,17 +286,32 @@ class ExchangeAnswers:
             at = first
             while True:
                 rows = self._store.scan_hashes(at, last, rows_max=self._tuning.batch_rows_max, after=after)
-                for row in rows:
-                    if parcel.is_full:
-                        return self._fetched(request, parcel, index, at, after)
-                    parcel.add(self._load(row.key))
-                    at, after = row.hash, row.key
+                added_count = self._fill(parcel, rows)
+                if added_count:
+                    at, after = rows[added_count - 1].hash, rows[added_count - 1].key
+                if added_count < len(rows):
+                    return self._fetched(request, parcel, index, at, after)
                 if len(rows) < self._tuning.batch_rows_max:
                     break
             after = None
             if parcel.is_full and index + 1 < len(ranges):
                 return self._fetched(request, parcel, index + 1, ranges[index + 1][0], None)
         return self._fetched(request, parcel, len(ranges), 0, None)
+
+    def _fill(self, parcel: _Parcel, rows: Sequence[HashRow]) -> int:
+        """Add the entries of ``rows`` until the parcel is full. Returns of how many.
+
+        They are read together, each time twice as many as before: where few fit, few are read in vain.
+        """
+        added_count, together = 0, READ_FIRST
+        while added_count < len(rows) and not parcel.is_full:
+            for item in self._load([row.key for row in rows[added_count : added_count + together]]):
+                if parcel.is_full:
+                    break
+                parcel.add(item)
+                added_count += 1
+            together *= 2
+        return added_count
 
     def _fetched(self, request: Fetch, parcel: _Parcel, done: int, at: int, after: Key | None) -> Fetched:
         return Fetched(

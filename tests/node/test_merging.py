@@ -1,5 +1,7 @@
 """What comes from peers: news is passed on, the rest is not; a bad entry spoils itself only."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from kvgossip.config import ENTRY_BYTES_MAX, VALUE_BYTES_MAX
@@ -81,14 +83,17 @@ def test_an_exchange_in_which_an_entry_was_refused_takes_no_clock_over() -> None
     hand, peer = Hand("n1"), Hand("n2", seeds=["n1"])
     written = peer.write(kv("a"), b"1")
     spoilt = {"count": 0}
-    original = peer.replica._exchanges._load
+    original = peer.replica._rumors._load
 
-    def spoil(key: bytes) -> m.Carried | m.Offer | None:
+    def spoil(key: Key) -> m.Carried | m.Offer | None:
         spoilt["count"] += 1
-        return m.Carried(key, b"\x63" + original(key).data)  # type: ignore[arg-type, union-attr]
+        return m.Carried(key, b"\x63" + original(key).data)  # type: ignore[union-attr]
 
-    peer.replica._exchanges._load = spoil
-    peer.replica._exchanges._answers._load = spoil
+    def spoil_all(keys: Sequence[Key]) -> list[m.Carried | m.Offer | None]:
+        return [spoil(key) for key in keys]
+
+    peer.replica._exchanges._load = spoil_all
+    peer.replica._exchanges._answers._load = spoil_all
     peer.replica._rumors._load = spoil
     run([hand, peer], 30_000)
     assert spoilt["count"] > 0

@@ -6,7 +6,7 @@ nothing is under way.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -108,7 +108,10 @@ class Side:
         found = self.store.scan(Key(b""), None, rows_max=1 << 30, bytes_max=1 << 40)
         return {row.key: row.data for row in found}
 
-    def load(self, key: Key) -> m.Carried | m.Offer | None:
+    def load(self, keys: Sequence[Key]) -> list[m.Carried | m.Offer | None]:
+        return [self._load(key) for key in keys]
+
+    def _load(self, key: Key) -> m.Carried | m.Offer | None:
         data = self.store.get(key)
         if data is None:
             return None

@@ -1,5 +1,6 @@
 """Both sides of the exchange against each other: every difference is settled, whatever the network does."""
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -88,6 +89,27 @@ def test_equal_stores_cost_two_messages_and_at_most_200_bytes() -> None:
 def test_two_empty_stores_are_equal() -> None:
     a, b = Side(1), Side(2)
     assert exchange_once(a, b).message_count == 2
+
+
+@pytest.mark.parametrize(("value_bytes", "reads_max", "rows_max"), [(10, 40, 300), (30_000, 75, 410)])
+def test_entries_are_read_together_and_few_of_them_in_vain(
+    value_bytes: int, reads_max: int, rows_max: int
+) -> None:
+    """Of 10 bytes 128 fit one answer, of 30 kB nine: after four and eight of those, three are read anew."""
+    a, b = Side(1), Side(2)
+    b.put_many((f"k{i}" for i in range(300)), b"v" * value_bytes)
+    reads: list[int] = []
+    load = b.answers._load
+
+    def counted(keys: Sequence[Key]) -> list[m.Carried | m.Offer | None]:
+        reads.append(len(keys))
+        return load(keys)
+
+    b.answers._load = counted
+    exchange_once(a, b)
+    assert a.rows() == b.rows()
+    assert len(reads) <= reads_max, reads
+    assert 300 <= sum(reads) <= rows_max, reads
 
 
 def test_what_an_empty_side_lacks_is_streamed_to_it_whoever_asks() -> None:

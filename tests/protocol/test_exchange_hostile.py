@@ -263,7 +263,7 @@ def test_an_unknown_session_ends_the_exchange_unless_it_is_over() -> None:
 def test_a_give_of_poisonous_entries_refuses_those_alone() -> None:
     a, b = pair()
     open_session(a, b)
-    good = a.load(kv("k2"))
+    (good,) = a.load([kv("k2")])
     assert isinstance(good, m.Carried)
     poisonous = m.Carried(kv("bad"), GARBAGE)
     b._answer(a.address, m.Give(9, 1, (poisonous, good), ()), 0)
