@@ -21,6 +21,10 @@ from kvgossip.protocol.outbox import Outbox
 from kvgossip.store.base import Store
 from kvgossip.wire import messages as m
 
+MET_AT_ONCE_MAX = 16
+"""A node that came to life exchanges with about so many at once, and as many with it. Hundreds would overrun
+it, and suspect it for the time that it needs for them."""
+
 
 class Exchanges:
     """Both sides of anti-entropy, joined to the staging by the merge jobs."""
@@ -52,7 +56,13 @@ class Exchanges:
         self.schedule = AntiEntropy(tuning, rng, self._begin, self._answers.is_receiving, now_ms)
 
     def meet(self, peer: Address, now_ms: int) -> None:
-        """A peer came to life here, and mostly this node there: the lesser address opens."""
+        """A peer came to life here, and mostly this node there: the lesser address opens.
+
+        In a large cluster some few see to that for all.
+        """
+        live_count = self.schedule.target_count
+        if live_count > MET_AT_ONCE_MAX and self._rng.random() >= MET_AT_ONCE_MAX / live_count:
+            return
         if self._me < peer:
             self.schedule.want(peer, now_ms)
         else:

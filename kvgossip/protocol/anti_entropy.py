@@ -87,6 +87,10 @@ class AntiEntropy:
             for address in [a for a in waiting if a not in present]:
                 del waiting[address]
 
+    @property
+    def target_count(self) -> int:
+        return len(self._targets)
+
     def want(self, peer: Address, now_ms: int) -> None:
         """Exchange with ``peer`` as soon as the one under way is over."""
         self._wanted[peer] = False

@@ -3,6 +3,7 @@
 import pytest
 
 from kvgossip.errors import StoreFullError
+from kvgossip.model.ids import Address
 from kvgossip.node.effects import Send
 from kvgossip.wire import codec
 from kvgossip.wire import messages as m
@@ -36,6 +37,19 @@ def test_a_joining_node_gets_each_entry_once_although_all_would_give_it() -> Non
     run([*hands, joiner], 3_000, drops=carried)
     assert len(roots([*hands, joiner])) == 1
     assert 600 <= carried.count <= 700
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(16, 16, 16), (200, 6, 30)])
+def test_of_many_who_come_to_life_some_are_met_at_once(count: int, least: int, most: int) -> None:
+    """Two hundred that all exchanged with one that joins would overrun it, and suspect it for that."""
+    hand = Hand("n1")
+    exchanges, schedule = hand.replica._exchanges, hand.replica._exchanges.schedule
+    peers = [Address(f"{'am'[i % 2]}{i}:1") for i in range(count)]
+    schedule.set_targets(peers)
+    for peer in peers:
+        exchanges.meet(peer, hand.ms)
+    met = len(schedule._wanted) + len(schedule._put_off) + (schedule.current is not None)
+    assert least <= met <= most
 
 
 def test_two_halves_settle_soon_and_each_difference_crosses_about_once_a_node() -> None:
