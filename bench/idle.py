@@ -14,7 +14,9 @@ from kvgossip.cli.local_cluster import ClusterError, LocalCluster, NodeProcess
 
 FEW = 8
 TOGETHER = 2
+"""Nodes that start at a time: what a start costs is not what is measured."""
 CALM_CORES = 1.0
+"""Of two: that all nodes together use less shows that the last ones have settled."""
 SEEDS = 3
 TARGETS_FEW = {"idle_bytes_per_s": 500.0, "idle_cpu_share": 0.003}
 TARGETS_MANY = {"idle_bytes_per_s": 20_000.0, "idle_cpu_share": 0.007}
@@ -57,7 +59,7 @@ def start(nodes: Sequence[NodeProcess]) -> None:
 
 
 def wait_calm(nodes: Sequence[NodeProcess]) -> None:
-    """Wait until all of ``nodes`` together use less than ``CALM_CORES`` for a second."""
+    """Until all of ``nodes`` together use less than ``CALM_CORES`` for a second. Raises ``ClusterError``."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         before, before_s = sum(node.cpu_seconds for node in nodes), time.monotonic()

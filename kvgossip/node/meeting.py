@@ -88,6 +88,9 @@ class Meeting:
     def handle_send_failed(self, to: Address, now_ms: int) -> None:
         self._peers.handle_send_failed(to, now_ms)
 
+    def handle_late(self, now_ms: int) -> None:
+        self._peers.handle_late(now_ms)
+
     def handle_timer(self, now: Now) -> None:
         self._peers.handle_timer(now)
         self._vote_on_clock()

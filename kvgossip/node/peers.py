@@ -144,6 +144,9 @@ class Peers:
         self.membership.table.set_me(me)
         self.acquaintances.handle_new_identity()
 
+    def handle_late(self, now_ms: int) -> None:
+        self.membership.handle_late(now_ms)
+
     def handle_timer(self, now: Now) -> None:
         self.membership.handle_timer(now.monotonic_ms)
         self._forget_expired(now)

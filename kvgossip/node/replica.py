@@ -200,6 +200,11 @@ class Replica:
             self._joints.dispatch.receive(sender, data, now)
             self._settle(now)
 
+    def handle_late(self, now: Now) -> None:
+        """What is due is late: told before what came meanwhile, and ``handle_timer`` after that."""
+        if self._admission.is_started:
+            self._meeting.handle_late(now.monotonic_ms)
+
     def handle_timer(self, now: Now) -> None:
         """Do what is due. Called early, late or twice, it is harmless."""
         now_ms = now.monotonic_ms

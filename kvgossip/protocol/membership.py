@@ -155,8 +155,18 @@ class Membership:
         """A link is lost, or was never made."""
         self.probing.handle_send_failed(to, now_ms)
 
-    def handle_stalled(self, stall_ms: int) -> None:
-        """This node did nothing for a while: nobody is to blame for what it did not hear."""
+    def handle_late(self, now_ms: int) -> None:
+        """This node may have done nothing for a while: nobody is to blame for what it did not hear.
+
+        Comes before any frame that came meanwhile, or that frame's interval would take the stall in.
+        """
+        overdue_ms = now_ms - self._next_try_ms  # a suspicion's deadline may be hastened into the past
+        if overdue_ms > STALL_MS:
+            self._next_try_ms = now_ms
+            self.excuse(overdue_ms)
+
+    def excuse(self, stall_ms: int) -> None:
+        """That much time does not count: it is taken out of every suspicion and every silence."""
         self.health.blame(2)
         self.probing.excuse()
         for suspicion in self.table.suspects.values():
@@ -165,9 +175,7 @@ class Membership:
             peer.phi.excuse(stall_ms)
 
     def handle_timer(self, now_ms: int) -> None:
-        overdue_ms = now_ms - self._next_try_ms  # a suspicion's deadline may be hastened into the past
-        if overdue_ms > STALL_MS:
-            self.handle_stalled(overdue_ms)
+        self.handle_late(now_ms)
         blamed = self.probing.handle_timer(now_ms)
         if blamed is not None:
             self.table.accuse(blamed, now_ms)

@@ -55,10 +55,10 @@ WRITE_BYTES = 512
 """What a write takes besides its value while it waits, or little less."""
 COMMIT_RETRY_S = 0.2
 """After a commit that failed, the next one waits this long: a full disk is no reason to spin."""
-LATE_S = 0.05
+HELD_S = 0.05
 """A timer that comes so late shows that the loop was held, and its sockets may be full."""
-_READ_FIRST_S = 0.01
-"""Some turns of the loop, which read them."""
+_READ_TURNS = 8
+"""Turns of the loop in which they are read."""
 _TIMER_S_MIN = 0.001
 
 P = ParamSpec("P")
@@ -109,7 +109,8 @@ class Engine:
         self._told_failure: str | int | None = None
         self._is_pump_due = False
         self._is_stopped = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_planned_s = 0.0
         self._timer_due_ms = 0
 
     @property
@@ -191,10 +192,17 @@ class Engine:
 
     def _handle_timer(self) -> None:
         """What came while the loop was held is read first, before anybody is blamed for his silence."""
-        if time.monotonic() - self._timer_due_ms / 1_000 < LATE_S:
+        if time.monotonic() - self._timer_planned_s < HELD_S:
             self._wake_replica()
         else:
-            self._timer = self._loop.call_later(_READ_FIRST_S, self._wake_replica)
+            self._feed(self._replica.handle_late, read_now())
+            self._read_on(_READ_TURNS)
+
+    def _read_on(self, turns: int) -> None:
+        if turns:
+            self._timer = self._loop.call_soon(self._read_on, turns - 1)
+        else:
+            self._wake_replica()
 
     def _wake_replica(self) -> None:
         self._timer = None
@@ -358,8 +366,10 @@ class Engine:
             return
         if self._timer is not None:
             self._timer.cancel()
-        delay_s = due_ms / 1_000 - time.monotonic()
-        self._timer = self._loop.call_later(max(delay_s, _TIMER_S_MIN), self._handle_timer)
+        now_s = time.monotonic()
+        delay_s = max(due_ms / 1_000 - now_s, _TIMER_S_MIN)
+        self._timer = self._loop.call_later(delay_s, self._handle_timer)
+        self._timer_planned_s = now_s + delay_s
         self._timer_due_ms = due_ms
 
     def _note_internal_error(self) -> None:

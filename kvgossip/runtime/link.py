@@ -15,6 +15,7 @@ that is frozen, or hides behind a proxy that acknowledges for it, is given up th
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,8 +34,11 @@ ACKNOWLEDGED_S = 4.0
 IDLE_S = 300.0
 """A link that carried no frame for this long is closed; the next frame opens another."""
 
-_FRAMES_A_TURN = 32
-"""Frames read before other tasks get a turn: a chunk from the network may hold thousands of small ones."""
+_TURN_S = 0.001
+"""After so much work on frames other tasks get a turn: a chunk from the network may hold thousands of small
+ones, or some that each ask for a hundred entries."""
+_FRAME_S = 30e-6
+"""What a frame takes at least, with its way through aiohttp."""
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 
 
@@ -184,16 +188,18 @@ class Link:
     # -- the reader
 
     async def _read(self) -> None:
-        turn = 0
+        worked_s = 0.0
         while True:
             message = await self._sock.receive()
+            taken_s = time.monotonic()
             if message.type in _ENDED or message.type is WSMsgType.ERROR:
                 self._note_end(message)
                 return
             if self._faults is None or not self._faults.drops_from(self.peer.address):
                 self._take(message)
-            turn += 1
-            if turn % _FRAMES_A_TURN == 0:
+            worked_s += max(time.monotonic() - taken_s, _FRAME_S)
+            if worked_s >= _TURN_S:
+                worked_s = 0.0
                 await asyncio.sleep(0)
 
     def _take(self, message: WSMessage) -> None:

@@ -1,18 +1,20 @@
 """Opens links, dialled and accepted, so that two nodes that open at once end with exactly one.
 
 **The rule.** The node with the lesser address decides, at the last step of the handshake that the other one
-dialled: it waits for its own try to end, and if a link has opened since that handshake began, it answers
-*duplicate*. A dialler that learns whom it has reached, and holds a link to that very process already, turns
-back; so does one of two tries that dialled the same node by two names. A link that opens although an older
-one is held means that the peer knows the older one is dead: it takes its place.
+dialled: it waits a while for its own try to end, and if a link has opened since that handshake began, it
+answers *duplicate*. A dialler that learns whom it has reached, and holds a link to that very process
+already, turns back; so does one of two tries that dialled the same node by two names. A link that opens
+although an older one is held means that the peer knows the older one is dead: it takes its place.
 
 Why that leaves one: a link is open at the acceptor before it is open at the dialler (it opens with the
 sending of WELCOME). So whoever dials a node that has a link to it learns so in time, and of two handshakes
-that pass each other the lesser node ends one.
+that pass each other the lesser node ends one. If its own try takes too long for that, the second link to open
+replaces the first.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from os import urandom
 
@@ -23,6 +25,8 @@ from kvgossip.runtime.handshake import NONCE_BYTES, DuplicateLinkError, Hello, O
 from kvgossip.runtime.link import Link
 from kvgossip.runtime.websocket import OPENING_TIMEOUT_S, PeerDialler, PeerSocket
 
+OWN_TRY_WAIT_S = 1.5
+"""Who reached us waits so long for our own try to reach him: less than his frames wait for the link."""
 _HANG_POLL_S = 0.1
 
 
@@ -115,7 +119,9 @@ class Openings:
         try:
             claim = self._claims.get(theirs.address)
             if claim is not None:
-                await claim.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(OWN_TRY_WAIT_S):
+                        await claim.wait()
         finally:
             self._proven.discard(theirs.address)
         link = self._link_to(theirs.address)

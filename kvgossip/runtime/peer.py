@@ -13,14 +13,14 @@ RETRY_S = 1.0
 REFUSED_RETRY_S = 5.0
 """The same for one that does answer, with a refusal: only a person can change that."""
 FRAMES_WAIT_S = 2.0
-"""Frames wait so long for a link that is being opened; the opening may take longer."""
+"""Frames wait so long for a link. To open one may take longer."""
 FRAMES_WAIT_LATE = 10
 """... and so many times as long as this node is late: six steps, each of them late, and some more."""
 WANTED_S = 60.0
 """A peer is tried for this long after the last frame for it."""
 DIALS_PER_S_MAX = 64.0
 """Of all peers together: a node that is cut off from hundreds does not flood the line back to them."""
-LATE_S = 0.01
+HALVED_LATE_S = 0.01
 """A node that comes so late to what it planned may try half as often, ten times as late some tenth."""
 
 
@@ -33,24 +33,21 @@ class Peer:
     next_try_s: float
     wanted_until_s: float = 0.0
     link: Link | None = None
-    dialled_s: float | None = None
-    """When the try that is under way began."""
+    is_dialling: bool = False
+    waiting_since_s: float | None = None
+    """Since when frames have waited for a link, if any do."""
     has_failed: bool = False
-    """The last try failed, or takes long: frames for it are dropped until it is reached."""
+    """The last try failed, or frames waited too long: they are dropped until it is reached."""
     trouble: str = ""
     """What the log was last told of it; empty while all is well."""
-
-    @property
-    def is_dialling(self) -> bool:
-        return self.dialled_s is not None
 
     def plan_try(self, rng: Random, *, since_s: float, pause_s: float) -> None:
         self.next_try_s = since_s + pause_s * rng.uniform(0.75, 1.25)
 
-    def is_slow(self, now_s: float, late_s: float) -> bool:
-        """True if its frames have waited long enough for the try that is under way."""
+    def has_waited_enough(self, now_s: float, late_s: float) -> bool:
+        """True if frames have waited for a link as long as they may on a node that is ``late_s`` late."""
         wait_s = FRAMES_WAIT_S + FRAMES_WAIT_LATE * late_s
-        return self.dialled_s is not None and not self.has_failed and now_s >= self.dialled_s + wait_s
+        return self.waiting_since_s is not None and now_s >= self.waiting_since_s + wait_s
 
     def is_wanted(self, now_s: float) -> bool:
         return bool(self.queue) or now_s < self.wanted_until_s
@@ -73,7 +70,7 @@ class DialBudget:
 
     def take(self, now_s: float) -> bool:
         """True if one more try is within the budget."""
-        per_s = DIALS_PER_S_MAX * LATE_S / (LATE_S + self._lateness.seconds)
+        per_s = DIALS_PER_S_MAX * HALVED_LATE_S / (HALVED_LATE_S + self._lateness.seconds)
         earned = (now_s - self._counted_s) * per_s
         self._tries = min(self._tries + earned, DIALS_PER_S_MAX)
         self._counted_s = now_s

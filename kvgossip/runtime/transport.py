@@ -1,9 +1,9 @@
 """Carries frames between this node and its peers, by the address that each advertises.
 
 One link a pair, opened on demand by a send, kept while it is used, and named by every address it was
-dialled by; ``openings.py`` sees to it that exactly one opens. A peer that does not answer is tried about once
-a second while it is wanted; frames for it meanwhile are dropped and reported, as is what overflows a queue:
-anti-entropy mends both.
+dialled by; ``openings.py`` sees to it that exactly one opens. A peer that does not answer is tried again and
+again while it is wanted, at most once a second. Frames wait two seconds for a link; then they are dropped and
+reported until it is reached, as is what overflows a queue: anti-entropy mends both.
 
 Everything here runs on one event loop. ``Handlers`` are called from it, never from inside ``send``.
 """
@@ -113,6 +113,8 @@ class Transport:
         elif peer.link is not None:
             peer.link.wake()
         else:
+            if peer.waiting_since_s is None:
+                peer.waiting_since_s = now_s
             self._dial_if_due(peer, now_s)
 
     def is_own(self, address: Address) -> bool:
@@ -184,8 +186,8 @@ class Transport:
                 peer.link.excuse(max(stall_s, 0))
                 if peer.link.check_alive(now_s) and peer.link.is_idle(now_s):
                     self._spawn(peer.link.close())
-            elif peer.is_slow(now_s, self._lateness.seconds):
-                self._fail(peer, "peer-unreachable", "it does not answer; the try goes on")
+            elif peer.has_waited_enough(now_s, self._lateness.seconds):
+                self._fail(peer, "peer-unreachable", "it could not be reached in time; it is tried on")
             elif peer.is_wanted(now_s):
                 self._dial_if_due(peer, now_s)
             elif not peer.is_dialling:
@@ -217,7 +219,7 @@ class Transport:
             return
         if self._budget.take(now_s):
             self._dials += 1
-            peer.dialled_s = now_s
+            peer.is_dialling = True
             self._spawn(self._dial(peer))
 
     async def _dial(self, peer: Peer) -> None:
@@ -238,7 +240,7 @@ class Transport:
             reason = str(error) or "it did not answer in time"
             self._give_up_try(peer, started_s, RETRY_S, "peer-unreachable", reason)
         finally:
-            peer.dialled_s = None
+            peer.is_dialling = False
         if link is not None:
             await self._run(link)
 
@@ -274,6 +276,7 @@ class Transport:
             self._tell(name, peer.address, reason)
 
     def _drop_queue(self, peer: Peer) -> None:
+        peer.waiting_since_s = None
         dropped = peer.queue.clear()
         if dropped:
             self._frames_dropped += dropped
@@ -328,6 +331,7 @@ class Transport:
             now_s=self._loop.time(),
         )
         peer.has_failed = False
+        peer.waiting_since_s = None
         self._refusals.pop(theirs.address, None)
         if peer.trouble:
             peer.trouble = ""
@@ -341,6 +345,8 @@ class Transport:
         if dialled is not None:
             self._frames_dropped += peer.queue.take_over(dialled.queue)
             peer.wanted_until_s = max(peer.wanted_until_s, dialled.wanted_until_s)
+            if dialled.trouble:
+                self._tell("peer-reached", name, f"a link to it is open, as {peer.address}")
         self._aliases[name] = peer.address
         self._handlers.handle_connected(name)
         if peer.link is not None:
@@ -371,6 +377,8 @@ class Transport:
             self._frames_dropped += peer.queue.clear()
             for name in names:
                 self._report_failure(name)
+        elif peer.queue:
+            peer.waiting_since_s = self._loop.time()
 
     def _tell(self, name: str, peer: str, reason: str) -> None:
         self._handlers.handle_event(Event(name, {"peer": peer, "reason": reason}))

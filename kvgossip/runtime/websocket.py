@@ -30,7 +30,8 @@ from kvgossip.runtime import tcp
 from kvgossip.runtime.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 3.0
-"""The kernel asks again each second. Who comes a second late himself must not take that for silence."""
+"""Linux asks again each second, before 6.5 after one and three. Who comes a second late himself must not take
+that for silence."""
 OPENING_TIMEOUT_S = 10.0
 """From the first byte of a connection to its link, on either side. On a starved machine each of the six steps
 takes half a second, and a try that is given up short of its end is made again from the start."""
@@ -150,7 +151,7 @@ class PeerListener:
         self._accept = accept
         self._server = web.Server(self._handle, access_log=None, logger=_silent, tcp_keepalive=False)
         self._listening: asyncio.Server | None = None
-        self._opening: dict[RequestHandler, None] = {}
+        self._opening: dict[RequestHandler, asyncio.TimerHandle] = {}
         self.openings_failed = 0
         """Connections that never became a link: too slow, no WebSocket, refused."""
 
@@ -167,18 +168,18 @@ class PeerListener:
 
     def _new_connection(self) -> RequestHandler:
         connection = self._server()
-        self._opening[connection] = None
-        asyncio.get_running_loop().call_later(OPENING_TIMEOUT_S, self._give_up, connection)
+        loop = asyncio.get_running_loop()
+        self._opening[connection] = loop.call_later(OPENING_TIMEOUT_S, self._give_up, connection)
         if len(self._opening) > OPENINGS_MAX:
             self._give_up(next(iter(self._opening)))
         return connection
 
     def _give_up(self, connection: RequestHandler) -> None:
         if connection in self._opening:
-            del self._opening[connection]
+            self._forget(connection)
             self.openings_failed += 1
-            if connection.transport is not None:
-                connection.transport.abort()
+            # Not at once: of connections that are accepted in one turn, the first have no transport yet.
+            asyncio.get_running_loop().call_soon(_abort, connection)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         sock = AcceptedSocket(
@@ -188,8 +189,16 @@ class PeerListener:
             return web.Response(status=404, text="Only kvgossip nodes connect here. Clients use --listen.\n")
         await sock.prepare(request)
         tcp.tune(sock.tcp_socket)
-        await self._accept(sock, request.remote or "unknown", lambda: self._mark_open(request.protocol))
+        await self._accept(sock, request.remote or "unknown", lambda: self._forget(request.protocol))
         return sock
 
-    def _mark_open(self, connection: RequestHandler) -> None:
-        self._opening.pop(connection, None)
+    def _forget(self, connection: RequestHandler) -> None:
+        """It is no longer opening."""
+        timer = self._opening.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _abort(connection: RequestHandler) -> None:
+    if connection.transport is not None:
+        connection.transport.abort()

@@ -12,6 +12,7 @@ from kvgossip.sim.node import Input, SimNode
 from kvgossip.sim.scheduler import MS, SECOND, Scheduler
 
 CONNECT_TIMEOUT_US = 1 * SECOND
+"""Half of what the runtime gives it: more failures are told in a partition of some seconds."""
 REFUSED_US = 1 * MS
 """How long it takes to hear that nobody listens."""
 

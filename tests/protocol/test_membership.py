@@ -75,7 +75,7 @@ def test_two_islands_find_each_other_whichever_came_up_first() -> None:
     run(right, 0, 20_000)
     assert right[0].knows() == {4}
     for hand in left:
-        hand.membership.handle_stalled(20_000)
+        hand.membership.excuse(20_000)
     run(left + right, 20_000, 20_000 + 2 * SEED_INTERVAL_MS)
     for hand in left + right:
         assert len(hand.live()) == 3
@@ -133,7 +133,7 @@ def test_a_member_that_falls_silent_is_suspected_then_down_and_alive_again_when_
     run([one, two], 10_000, 25_000)
     assert one.state_of(3) is DOWN
     assert [kind for kind, number in one.changes() if number == 3] == ["suspect", "down"]
-    three.membership.handle_stalled(15_000)
+    three.membership.excuse(15_000)
     run(hands, 25_000, 28_000)
     for hand in hands:
         assert len(hand.live()) == 2
@@ -226,7 +226,7 @@ def test_a_node_that_was_itself_asleep_blames_nobody() -> None:
     run(hands, 0, 20_000)
     asleep = hands[0]
     for hand in hands[1:]:
-        hand.membership.handle_stalled(60_000)  # for this test, time has stood still for them
+        hand.membership.excuse(60_000)  # for this test, time has stood still for them
     talk(hands, 20_000)
     asleep.changes()
     asleep.handle_timer(80_000)
@@ -246,6 +246,24 @@ def test_a_suspicion_gets_back_the_time_that_this_node_slept() -> None:
     assert hand.state_of(2) is SUSPECT
     assert hand.table.suspects[ReplicaId(2)].deadline_ms == ends_ms + 60_000
     assert STALL_MS < 60_000
+
+
+def test_a_stall_that_is_told_before_the_frames_that_came_meanwhile_is_in_nobodys_history() -> None:
+    """phi would take a pause of its own node for one of the peer's, and grant it the like."""
+
+    def phi_after(*, is_told: bool) -> float:
+        hands = acquainted(1, 2)
+        run(hands, 0, 20_000)
+        hand, phi = hands[0], hands[0].table.peers[ReplicaId(2)].phi
+        stalled_ms = hand.membership._next_try_ms + 4_000
+        if is_told:
+            hand.membership.handle_late(stalled_ms)
+        hand.membership.handle_heard(ReplicaId(2), stalled_ms)
+        hand.handle_timer(stalled_ms)
+        return phi.phi(stalled_ms + 3_000, Tuning())
+
+    assert phi_after(is_told=True) > 20
+    assert phi_after(is_told=False) < 1, "the trap"
 
 
 def test_nobody_is_down_on_the_word_of_another() -> None:

@@ -38,6 +38,9 @@ class Peer:
         self.address = Address(f"{name}:{self.port}") if name else self.dialled
         self.faults = Faults()
         self.received: list[tuple[Address, bytes]] = []
+        self.take: Callable[[Address, bytes], None] = lambda sender, data: self.received.append(
+            (sender, data)
+        )
         self.connected: Counter[Address] = Counter()
         self.failed: Counter[Address] = Counter()
         self.events: list[Event] = []
@@ -46,7 +49,7 @@ class Peer:
             hello,
             ClusterSecret.derive(cluster, secret).handshake_key,
             Handlers(
-                receive=lambda sender, data: self.received.append((sender, data)),
+                receive=lambda sender, data: self.take(sender, data),
                 handle_connected=lambda to: self.connected.update([to]),
                 handle_send_failed=lambda to: self.failed.update([to]),
                 handle_event=self.events.append,

@@ -3,7 +3,7 @@
 import pytest
 
 from kvgossip.runtime.lateness import Lateness
-from kvgossip.runtime.peer import DIALS_PER_S_MAX, LATE_S, DialBudget
+from kvgossip.runtime.peer import DIALS_PER_S_MAX, HALVED_LATE_S, DialBudget
 
 
 def tries(budget: DialBudget, lateness: Lateness, *, from_s: float, late_s: float, seconds: int = 10) -> int:
@@ -30,7 +30,7 @@ def test_a_late_node_tries_seldom_and_soon_again_when_it_is_not_late() -> None:
     budget = DialBudget(0.0, lateness)
     while budget.take(0.0):
         pass
-    assert tries(budget, lateness, from_s=0.0, late_s=LATE_S) in range(310, 321), "half"
+    assert tries(budget, lateness, from_s=0.0, late_s=HALVED_LATE_S) in range(310, 321), "half"
     assert tries(budget, lateness, from_s=10.0, late_s=0.5) in range(11, 14), "one or two a second"
     tries(budget, lateness, from_s=20.0, late_s=0.0, seconds=5)
     assert tries(budget, lateness, from_s=25.0, late_s=0.0) in range(600, 641)

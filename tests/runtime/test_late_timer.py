@@ -1,8 +1,10 @@
 """The engine's timer: a loop that was held reads its sockets before the replica acts on what did not come."""
 
+import asyncio
 import io
 import socket
 import time
+from collections.abc import Callable, Coroutine
 from typing import cast
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from kvgossip.model.ids import Address
 from kvgossip.node.effects import Effect, Now
 from kvgossip.node.replica import Replica
-from kvgossip.runtime.engine import LATE_S, Engine
+from kvgossip.runtime.engine import HELD_S, Engine
 from kvgossip.runtime.log import Log
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.measures import Measures
@@ -34,14 +36,27 @@ class Listener:
     def receive(self, sender: Address, data: bytes, now: Now) -> None:
         self.heard.append(data.decode())
 
+    def handle_late(self, now: Now) -> None:
+        self.heard.append("late")
+
     def handle_timer(self, now: Now) -> None:
         self.heard.append("timer")
 
 
-@pytest.mark.parametrize("held_s", [0.0, 3 * LATE_S])
-def test_what_came_while_the_loop_was_held_is_read_before_the_timer_is_told(held_s: float) -> None:
+@pytest.mark.parametrize("run", [run, asyncio.run])
+@pytest.mark.parametrize(
+    ("due_s", "held_s", "heard"),
+    [
+        (0.02, 3 * HELD_S, ["late", "frame", "timer"]),
+        (0.02, 0.0, ["timer"]),
+        (-1_000.0, 0.0, ["timer"]),  # what was due long ago when it was planned is not late
+    ],
+)
+def test_what_came_while_the_loop_was_held_is_read_before_the_timer_is_told(
+    run: Callable[[Coroutine[None, None, None]], None], due_s: float, held_s: float, heard: list[str]
+) -> None:
     async def main() -> None:
-        replica = Listener(due_ms=int((time.monotonic() + 0.02) * 1_000))
+        replica = Listener(due_ms=int((time.monotonic() + due_s) * 1_000))
         engine = Engine(
             cast(Replica, replica),
             MemoryStore(0),
@@ -54,6 +69,7 @@ def test_what_came_while_the_loop_was_held_is_read_before_the_timer_is_told(held
         near, far = socket.socketpair()
 
         def read() -> None:  # a WebSocket's reader is woken by what the loop has read, one turn later
+            time.sleep(0.02)  # it is not alone
             engine._loop.call_soon(engine.receive, Address("peer"), near.recv(100))
 
         with near, far:
@@ -64,7 +80,7 @@ def test_what_came_while_the_loop_was_held_is_read_before_the_timer_is_told(held
                 far.send(b"frame")
             await until(lambda: "timer" in replica.heard)
             engine._loop.remove_reader(near)
-        assert replica.heard == (["frame", "timer"] if held_s else ["timer"])
+        assert replica.heard == heard
         await engine.stop(1.0)
 
     run(main())

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 
@@ -14,11 +15,13 @@ from aiohttp import ClientSession, WSMsgType
 from kvgossip.config import FRAME_BYTES_MAX
 from kvgossip.model.ids import Address
 from kvgossip.runtime import link as link_module
+from kvgossip.runtime import openings as openings_module
+from kvgossip.runtime import peer as peer_module
 from kvgossip.runtime import transport as transport_module
 from kvgossip.runtime import websocket as websocket_module
 from kvgossip.runtime.loop import run
 from kvgossip.runtime.send_queue import BULK_BYTES_MAX
-from kvgossip.runtime.websocket import OPENINGS_MAX, PEER_PATH, DialledSocket
+from kvgossip.runtime.websocket import OPENINGS_MAX, PEER_PATH, DialledSocket, PeerSocket
 from tests.runtime.peers import Peer, until
 
 ROOT = Path(__file__).parents[2]
@@ -180,6 +183,29 @@ def test_a_restarted_peer_takes_the_place_of_its_old_link() -> None:
     run(main())
 
 
+def test_others_get_a_turn_between_frames_that_take_long() -> None:
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two)
+            await until(lambda: len(two.frames) == 1)
+            turns = 0
+            turns_at: list[int] = []
+
+            def take_long(sender: Address, data: bytes) -> None:
+                time.sleep(2 * link_module._TURN_S)
+                turns_at.append(turns)
+
+            two.take = take_long
+            for number in range(10):
+                one.send(two, b"%d" % number)
+            while len(turns_at) < 10:
+                await asyncio.sleep(0)
+                turns += 1
+            assert len(set(turns_at)) == 10, turns_at
+
+    run(main())
+
+
 def test_what_overflows_a_queue_is_reported_and_the_rest_arrives() -> None:
     async def main() -> None:
         async with Peer() as one, Peer() as two:
@@ -333,9 +359,14 @@ def test_a_fault_drops_silently_in_its_direction_and_counts(direction: str) -> N
     run(main())
 
 
-def test_a_handshake_with_a_cut_peer_hangs_and_goes_on_after_the_heal() -> None:
+def test_a_handshake_with_a_cut_peer_hangs_and_goes_on_after_the_heal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.3)
+
     async def main() -> None:
         async with Peer() as one, Peer() as two:
+            began_s = time.monotonic()
             two.faults.replace(to=[one.address], from_=[one.address])
             one.send(two)
             await until(lambda: bool(one.failed), timeout_s=4)
@@ -343,12 +374,149 @@ def test_a_handshake_with_a_cut_peer_hangs_and_goes_on_after_the_heal() -> None:
             assert not two.connected
             one.send(two, b"lost")
             await until(lambda: one.failed[two.address] == 2)
+            await until(lambda: time.monotonic() > began_s + 3)
             two.faults.replace(to=[], from_=[])
             await until(lambda: one.connected[two.address] == 1, timeout_s=4)
-            assert one.transport.counters()["dials"] == 1, "a frame waits for a second, the handshake for ten"
+            assert one.transport.counters()["dials"] == 1, (
+                "a frame waits for two seconds, the handshake for ten"
+            )
             one.send(two, b"there")
             await until(lambda: two.frames == [b"there"])
             assert one.event_names() == ["peer-unreachable", "peer-reached"]
+
+    run(main())
+
+
+def hang_dials(peer: Peer) -> None:
+    """Its tries to open links get no answer from now on."""
+
+    async def connect(address: Address) -> PeerSocket:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    peer.transport._openings._dialler.connect = connect  # type: ignore[method-assign]
+
+
+def test_who_reaches_us_while_our_own_try_hangs_does_not_wait_for_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lesser address waits for its own try, but not for longer than the other's frames wait."""
+    assert openings_module.OWN_TRY_WAIT_S < peer_module.FRAMES_WAIT_S
+    monkeypatch.setattr(openings_module, "OWN_TRY_WAIT_S", 0.5)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            lesser, greater = sorted((one, two), key=lambda peer: peer.address)
+            hang_dials(lesser)
+            lesser.send(greater, b"down")
+            assert lesser.transport.counters()["dials"] == 1
+            greater.send(lesser, b"up")
+            await until(lambda: lesser.frames == [b"up"] and greater.frames == [b"down"])
+            assert not lesser.failed
+            assert not greater.failed
+
+    run(main())
+
+
+def test_frames_whose_peer_is_not_even_tried_are_reported_once_and_the_next_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.3)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            take = one.transport._budget.take
+            one.transport._budget.take = lambda now_s: False  # type: ignore[method-assign]
+            one.send(two)
+            one.send(two)
+            await until(lambda: one.failed[two.address] == 1)
+            assert one.transport.counters()["frames_dropped"] == 2
+            one.send(two)
+            await until(lambda: one.failed[two.address] == 2, timeout_s=0.2)
+            assert one.transport.counters()["dials"] == 0
+            one.transport._budget.take = take  # type: ignore[method-assign]
+            await until(lambda: one.connected[two.address] == 1)
+            one.send(two, b"there")
+            await until(lambda: two.frames == [b"there"])
+            assert one.failed[two.address] == 2
+            assert one.event_names() == ["peer-unreachable", "peer-reached"]
+
+    run(main())
+
+
+def test_frames_of_a_node_that_is_late_itself_wait_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.1)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            hang_dials(one)
+            one.send(two)
+            time.sleep(0.6)  # the loop is held
+            held_until_s = time.monotonic()
+            await until(lambda: one.failed[two.address] == 1)
+            assert time.monotonic() - held_until_s > 0.5
+
+    run(main())
+
+
+def test_a_try_that_began_before_a_link_does_not_judge_the_frames_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.8)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            greater, lesser = sorted((one, two), key=lambda peer: peer.address, reverse=True)
+            hang_dials(greater)
+            greater.send(lesser, b"first")
+            lesser.send(greater)  # it reaches the one whose try hangs
+            await until(lambda: lesser.frames == [b"first"])
+            await until(lambda: time.monotonic() > began_s + 1)
+            hang_dials(lesser)
+            await greater.transport._peers[lesser.address].link.close()  # type: ignore[union-attr]
+            await until(lambda: not greater.transport.linked())
+            sent_s = time.monotonic()
+            greater.send(lesser, b"second")
+            await until(lambda: bool(greater.failed))
+            assert time.monotonic() - sent_s > 0.7
+
+    began_s = time.monotonic()
+    run(main())
+
+
+def test_what_a_link_leaves_that_is_closed_in_order_waits_for_another_no_longer_than_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.2)
+
+    async def main() -> None:
+        async with Peer() as one, Peer() as two:
+            one.send(two)
+            await until(lambda: two.frames == [b"hello"])
+            hang_dials(one)
+            closing = asyncio.create_task(one.transport._peers[two.address].link.close())  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+            one.transport._peers[two.address].queue.push(b"left", is_bulk=False)
+            await closing
+            await until(lambda: one.failed[two.address] == 1)
+
+    run(main())
+
+
+def test_a_name_that_could_not_be_reached_is_told_to_be_reached_under_the_address_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peer_module, "FRAMES_WAIT_S", 0.1)
+
+    async def main() -> None:
+        two = Peer(name="localhost")  # it listens, and answers nothing yet
+        async with Peer() as one:
+            one.send(two.dialled)
+            await until(lambda: one.event_names() == ["peer-unreachable"])
+            async with two:
+                await until(lambda: one.event_names() == ["peer-unreachable", "peer-reached"])
+                assert one.events[-1].fields["peer"] == two.dialled
+                assert one.transport.linked() == [two.address]
 
     run(main())
 
@@ -400,11 +568,25 @@ def test_half_open_connections_are_closed_within_seconds(monkeypatch: pytest.Mon
     run(main())
 
 
-def test_a_flood_of_openings_is_bounded() -> None:
+@pytest.mark.parametrize("run", [run, asyncio.run])
+def test_a_flood_of_openings_is_bounded(run: Callable[[Coroutine[None, None, None]], None]) -> None:
+    """Also where the loop accepts all that wait in one turn, as that of asyncio does."""
+
+    def is_closed(stranger: socket.socket) -> bool:
+        try:
+            return stranger.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
     async def main() -> None:
         async with Peer() as one, Peer() as two:
             strangers = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(OPENINGS_MAX + 36)]
+            for stranger in strangers:
+                stranger.setblocking(False)
             await until(lambda: one.transport.counters()["openings_failed"] >= 36)
+            await until(lambda: sum(map(is_closed, strangers)) == 36)
             two.send(one, b"through")
             await until(lambda: one.frames == [b"through"])
             for stranger in strangers:
