@@ -23,7 +23,7 @@ demo: setup ## five real nodes, real files, a partition and its healing
 	$(BIN)/kvgossip demo
 
 test: setup ## the test suite (below five minutes on two cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-faults: setup ## faults on real processes (root; strace, iptables, iproute2, faketime), about 5 minutes
 	$(BIN)/python -m pytest -m faults -rs --durations=10 tests/faults

@@ -119,7 +119,7 @@ class Tuning:
     """A request unanswered for this long is sent again; counted anew with every frame from the peer."""
     exchange_tries_max: int = 8
     """Sends of one request before the exchange is given up as broken half way."""
-    exchange_requests_max: int = 4
+    exchange_requests_max: int = 8
     """Requests of one exchange in flight."""
     exchange_sessions_max: int = 32
     """Exchanges of other nodes that this one answers at a time."""
